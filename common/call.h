@@ -1,0 +1,40 @@
+/*
+ * The client side of the protocol without an event loop: blocking, each step with a deadline. The
+ * runtime's decoder process uses it; what it reads comes from the guest.
+ */
+#ifndef KATA_CALL_H
+#define KATA_CALL_H
+
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/error.h"
+#include "common/frame.h"
+
+struct call {
+	int fd; /* borrowed; a connected stream socket */
+	struct buf input;
+	uint32_t next_id;
+};
+
+void call_init(struct call *call, int fd);
+void call_fini(struct call *call);
+
+/*
+ * Says hello as component and waits for the answer, which comes when the agent is there. An answer
+ * CLOSE gives -ECONNABORTED with the proxy's words. ret_hello may be NULL; else wire_free() it.
+ */
+int call_hello(struct call *call, const char *component, int64_t deadline,
+	       struct msg_hello **ret_hello, struct error *err);
+
+/* Opens a session with role ROLE_RUNTIME. */
+int call_open(struct call *call, int64_t deadline, struct error *err);
+
+/*
+ * Sends one request, already encoded as wire_encode() makes it, and decodes the reply, which is of
+ * type expected; FAILED becomes its error.
+ */
+int call_request(struct call *call, const void *payload, size_t len, enum msg_type expected,
+		 int64_t deadline, void **ret_body, struct error *err);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * Descriptors over a Unix socket (SCM_RIGHTS), and whole messages on a blocking one: the only
+ * sendmsg and recvmsg with ancillary data. Used between the runtime and the daemons it starts.
+ */
+#ifndef KATA_FDPASS_H
+#define KATA_FDPASS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/protocol.h"
+
+enum { FDPASS_MAX = 16 };
+
+/*
+ * Sends one message as a CONTROL frame (type REQUEST, channel 0) with count descriptors, which
+ * stay the caller's. deadline as of deadline.h. 0 or a negative errno.
+ */
+int fdpass_send(int socket, enum msg_type type, const void *body, const int *fds, size_t count,
+		int64_t deadline, struct error *err);
+
+/*
+ * Receives one message. *ret_body is freed with wire_free(). Descriptors that came with it, at
+ * most FDPASS_MAX, go to fds (close-on-exec) and *ret_count; fds may be NULL: then any is closed
+ * and the message refused. -ENOTCONN with "... closed" when the peer ended first; a FAILED from
+ * the peer becomes that error.
+ */
+int fdpass_receive(int socket, enum msg_type *ret_type, void **ret_body, int *fds,
+		   size_t *ret_count, int64_t deadline, struct error *err);
+
+/* Receives one message of the type wanted, without descriptors. ret_body may be NULL. */
+int fdpass_expect(int socket, enum msg_type type, void **ret_body, int64_t deadline,
+		  struct error *err);
+
+/* Tells the peer of an error, as FAILED; best effort. */
+void fdpass_send_error(int socket, const struct error *err);
+
+/* Sends one descriptor with a short payload, as console sockets want it (CLIENTS: 1 to 4095 bytes). */
+int fdpass_send_one(int socket, int fd, const char *payload, int64_t deadline, struct error *err);
+
+/* Receives one descriptor and at most size bytes of payload: the descriptor, or negative errno. */
+int fdpass_receive_one(int socket, void *payload, size_t size, int64_t deadline,
+		       struct error *err);
+
+#endif

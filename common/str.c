@@ -1,0 +1,112 @@
+/* Checked string helpers: see str.h. */
+#include "common/str.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+int str_format(char *dst, size_t size, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(dst, size, fmt, args);
+	va_end(args);
+	if (n < 0 || (size_t)n >= size) {
+		dst[0] = '\0';
+		return -ENAMETOOLONG;
+	}
+	return 0;
+}
+
+int str_to_u64(const char *text, uint64_t max, uint64_t *ret_value)
+{
+	uint64_t value = 0;
+
+	if (text[0] == '\0')
+		return -EINVAL;
+	for (const char *p = text; *p != '\0'; p++) {
+		if (*p < '0' || *p > '9')
+			return -EINVAL;
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value) || value > max)
+			return -ERANGE;
+	}
+	*ret_value = value;
+	return 0;
+}
+
+/* Length of the UTF-8 sequence at p (1 to 4), 0 when there is none. */
+static size_t utf8_sequence(const unsigned char *p, size_t left)
+{
+	uint32_t code, min;
+	size_t n;
+
+	if (p[0] < 0x80)
+		return 1;
+	if ((p[0] & 0xe0) == 0xc0) {
+		n = 2;
+		code = p[0] & 0x1f;
+		min = 0x80;
+	} else if ((p[0] & 0xf0) == 0xe0) {
+		n = 3;
+		code = p[0] & 0x0f;
+		min = 0x800;
+	} else if ((p[0] & 0xf8) == 0xf0) {
+		n = 4;
+		code = p[0] & 0x07;
+		min = 0x10000;
+	} else {
+		return 0;
+	}
+	if (n > left)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (p[i] & 0x3f);
+	}
+	if (code < min || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
+		return 0;
+	return n;
+}
+
+bool str_is_utf8(const char *text, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t n;
+
+	for (size_t i = 0; i < len; i += n) {
+		n = utf8_sequence(p + i, len - i);
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
+void str_escape(char *dst, size_t size, const char *text, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t used = 0;
+
+	for (size_t i = 0; i < len;) {
+		size_t n = utf8_sequence(p + i, len - i);
+		bool plain = n > 1 ? p[i] != 0xc2 || p[i + 1] >= 0xa0 /* C1 controls */
+				   : n == 1 && p[i] >= 0x20 && p[i] != 0x7f && p[i] != '"' &&
+					     p[i] != '\\';
+		size_t need = plain ? n : 4;
+
+		if (used + need + 4 > size) {
+			memcpy(dst + used, "...", 4);
+			return;
+		}
+		if (plain)
+			memcpy(dst + used, p + i, n);
+		else
+			snprintf(dst + used, 5, "\\x%02x", p[i]);
+		used += need;
+		i += plain ? n : 1;
+	}
+	dst[used] = '\0';
+}

@@ -1,0 +1,90 @@
+/*
+ * The two halves of one byte stream of a session, as pure state: no I/O, no clock. Offsets count
+ * bytes from the stream's start, so repeating anything is harmless and a lost connection loses and
+ * doubles nothing.
+ */
+#ifndef KATA_STREAM_H
+#define KATA_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/protocol.h"
+
+/* The sending half keeps what the peer has not acknowledged: at most STREAM_WINDOW bytes. */
+struct stream_out {
+	struct buf kept;   /* from acked on */
+	uint64_t acked;    /* what the peer has received */
+	uint64_t sent;     /* next offset to send */
+	uint64_t limit;    /* greatest offset the peer will take */
+	bool ended;        /* no more bytes will be written */
+	bool end_sent;
+	bool end_acked;
+};
+
+void stream_out_init(struct stream_out *out);
+void stream_out_fini(struct stream_out *out);
+
+/* Bytes that stream_out_write() takes now. */
+size_t stream_out_room(const struct stream_out *out);
+
+/* Offset behind the last byte written. */
+uint64_t stream_out_total(const struct stream_out *out);
+
+/* Copies at most stream_out_room() bytes: 0, -ENOBUFS when n is more, -EPIPE after the end. */
+int stream_out_write(struct stream_out *out, const void *data, size_t n);
+
+void stream_out_end(struct stream_out *out);
+
+/*
+ * What is to be sent next, at most max bytes: *ret_offset, *ret_data (borrowed), and their number;
+ * 0 when nothing is. stream_out_sent() says that it went out.
+ */
+size_t stream_out_next(const struct stream_out *out, size_t max, uint64_t *ret_offset,
+		       const uint8_t **ret_data);
+void stream_out_sent(struct stream_out *out, size_t n);
+
+/* Whether END is to be sent now. */
+bool stream_out_end_due(const struct stream_out *out);
+
+/* The peer's WINDOW: 0, or -EBADMSG when it acknowledges what was never sent or goes back. */
+int stream_out_window(struct stream_out *out, uint64_t received, uint64_t limit);
+
+/* A new connection: the peer has received this much; the rest is sent again. 0 or -EBADMSG. */
+int stream_out_resume(struct stream_out *out, uint64_t received);
+
+/* The receiving half delivers each byte once and in order. */
+struct stream_in {
+	uint64_t received; /* offset behind what was delivered */
+	uint64_t consumed; /* of that, what the reader is done with */
+	uint64_t told_received, told_limit; /* what the last WINDOW said */
+	uint64_t end;      /* offset of END, UINT64_MAX before it is known */
+};
+
+void stream_in_init(struct stream_in *in);
+
+/*
+ * DATA: on 0 *ret_skip bytes at its start are old (all of them, possibly) and the rest counts as
+ * received. -EBADMSG on a gap, behind the end; -EMSGSIZE beyond the limit the peer was told.
+ */
+int stream_in_data(struct stream_in *in, uint64_t offset, size_t n, size_t *ret_skip);
+
+/* END: 0 or -EBADMSG. The stream has ended once received == end. */
+int stream_in_end(struct stream_in *in, uint64_t offset);
+
+static inline bool stream_in_ended(const struct stream_in *in)
+{
+	return in->received == in->end;
+}
+
+void stream_in_consumed(struct stream_in *in, size_t n);
+
+/* Whether a WINDOW is worth sending: half of the window has moved, or all is consumed. */
+bool stream_in_window_due(const struct stream_in *in);
+
+/* The numbers of the WINDOW to send now. */
+void stream_in_window(struct stream_in *in, uint64_t *ret_received, uint64_t *ret_limit);
+
+#endif
