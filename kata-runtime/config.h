@@ -1,0 +1,72 @@
+/*
+ * The configuration: /etc/kata-containers/configuration.json, else the shipped one below
+ * share/defaults, and then /etc/kata-containers/configuration.d/NAME.json in the order of names.
+ * kata-configuration(5) describes it; config.c's table of keys is what defines it.
+ */
+#ifndef KATA_RUNTIME_CONFIG_H
+#define KATA_RUNTIME_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/error.h"
+
+enum config_accelerator { ACCELERATOR_AUTO, ACCELERATOR_KVM, ACCELERATOR_TCG };
+enum config_cache { VIRTIO_FS_CACHE_NONE, VIRTIO_FS_CACHE_AUTO, VIRTIO_FS_CACHE_ALWAYS };
+enum config_log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_FILE };
+
+/* What the files say, defaults filled in. Paths are absolute; strings are never NULL. */
+struct config {
+	struct {
+		char *path;
+		char *kernel;
+		char *initrd;
+		char *kernel_params;  /* "" when none */
+		uint32_t accelerator; /* enum config_accelerator */
+		uint32_t default_vcpus;
+		uint32_t default_memory; /* MiB */
+		char *virtio_fs_daemon; /* an existing path was looked up when the file says auto */
+		uint32_t virtio_fs_cache; /* enum config_cache */
+		bool enable_debug;
+	} hypervisor;
+	struct {
+		char *path;
+		bool enable_debug;
+	} proxy, shim;
+	struct {
+		bool enable_debug;
+	} agent;
+	struct {
+		bool enable_debug;
+		uint32_t log_target; /* enum config_log_target */
+		char *log_dir;
+		char *uid_range;                   /* "" or START:COUNT */
+		uint32_t create_container_timeout; /* seconds */
+	} runtime;
+	char *source; /* the files read, comma between them; "" when there was none */
+};
+
+/*
+ * Loads what the configuration files say; when there is none at all the defaults stand. only_file
+ * (may be NULL) is read instead of all others. -EINVAL, -EACCES or -ENOENT with file and key.
+ */
+int config_load(const char *only_file, struct config *ret, struct error *err);
+
+/* The same with the two directories named: for tests. */
+int config_load_from(const char *sysconfdir, const char *defaultsdir, const char *only_file,
+		     struct config *ret, struct error *err);
+
+/* One document over the defaults; file names it in errors. */
+int config_parse(const char *file, const char *text, size_t len, struct config *ret,
+		 struct error *err);
+
+void config_fini(struct config *config);
+
+/* Writes every key with its value as this program understood it, as JSON without comments. */
+void config_print(const struct config *config, FILE *out);
+
+/* Writes the section of kata-configuration(5) that describes the keys, as man(7) source. */
+void config_document(FILE *out);
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * The bundle's config.json (OCI runtime-spec 1.x) and the process file of `exec`, as checked C
+ * structs. Sizes, depth and types are checked; lists have the limits of common/protocol.def, so
+ * what is read here fits into its messages.
+ *
+ * What this version does not apply is accepted and named by spec_warnings(). What cannot be left
+ * out without breaking isolation (user namespaces, id-mapped mounts, seccomp notify) is refused.
+ */
+#ifndef KATA_SPEC_H
+#define KATA_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/protocol.h"
+
+struct spec_rlimit {
+	uint32_t resource;   /* RLIMIT_* */
+	uint64_t soft, hard; /* UINT64_MAX: no limit */
+};
+
+/* Bit N is capability N. */
+struct spec_capabilities {
+	uint64_t bounding, effective, permitted, inheritable, ambient;
+};
+
+struct spec_process {
+	bool terminal;
+	uint32_t rows, columns; /* consoleSize; 0 unknown */
+	uint32_t uid, gid;
+	uint32_t *groups;
+	uint32_t n_groups;
+	bool has_umask;
+	uint32_t umask;
+	struct wire_strings args; /* one at least */
+	struct wire_strings env;
+	char *cwd; /* absolute */
+	bool has_capabilities;
+	struct spec_capabilities capabilities;
+	struct spec_rlimit *rlimits;
+	uint32_t n_rlimits;
+	bool no_new_privileges;
+	bool has_oom_score_adj;
+	int32_t oom_score_adj;
+	struct wire_strings unapplied; /* see spec_warnings() */
+};
+
+struct spec_mount {
+	char *destination;           /* absolute */
+	char *type;                  /* "" when none */
+	char *source;                /* "" when none */
+	struct wire_strings options; /* see spec-mount.h */
+};
+
+struct spec_pair {
+	char *name, *value;
+};
+
+enum spec_hook_kind {
+	HOOK_PRESTART,
+	HOOK_CREATE_RUNTIME,
+	HOOK_CREATE_CONTAINER,
+	HOOK_START_CONTAINER,
+	HOOK_POSTSTART,
+	HOOK_POSTSTOP,
+	HOOK_KINDS
+};
+
+struct spec_hook {
+	char *path; /* absolute */
+	struct wire_strings args, env;
+	uint32_t timeout_s; /* 0: none was given */
+};
+
+struct spec_hooks {
+	struct spec_hook *items;
+	uint32_t count;
+};
+
+enum spec_namespace_type {
+	NAMESPACE_PID,
+	NAMESPACE_NETWORK,
+	NAMESPACE_MOUNT,
+	NAMESPACE_IPC,
+	NAMESPACE_UTS,
+	NAMESPACE_CGROUP,
+	NAMESPACE_TIME,
+	NAMESPACE_TYPES
+};
+
+struct spec_namespace {
+	bool wanted; /* config.json lists it */
+	char *path;  /* "": a new one; else the one to join, absolute */
+};
+
+struct spec_device {
+	char *path;
+	char kind; /* 'c', 'b' or 'p' */
+	uint32_t major, minor;
+	uint32_t mode; /* permission bits; 0666 when the file gives none */
+	uint32_t uid, gid;
+};
+
+struct spec {
+	char *bundle; /* absolute, as the caller gave it */
+	char *oci_version;
+	struct spec_process process;
+	char *root_path; /* absolute */
+	bool root_readonly;
+	char *hostname; /* "" when none */
+	struct spec_mount *mounts;
+	uint32_t n_mounts;
+	struct spec_hooks hooks[HOOK_KINDS];
+	struct spec_pair *annotations;
+	uint32_t n_annotations;
+
+	struct spec_namespace namespaces[NAMESPACE_TYPES];
+	uint32_t root_propagation; /* MS_PRIVATE, MS_SLAVE, ... with MS_REC; 0 when none */
+	char *cgroups_path;        /* "" when none */
+	struct spec_device *devices;
+	uint32_t n_devices;
+	struct wire_strings masked_paths, readonly_paths;
+	struct spec_pair *sysctl;
+	uint32_t n_sysctl;
+
+	struct wire_strings unapplied; /* see spec_warnings() */
+};
+
+/* Reads BUNDLE/config.json. *ret belongs to the caller: spec_free(). bundle may be relative. */
+int spec_load(const char *bundle, struct spec **ret, struct error *err);
+
+/* The same from memory: name is for errors, bundle an absolute path. */
+int spec_parse(const char *name, const char *bundle, const char *text, size_t len,
+	       struct spec **ret, struct error *err);
+
+/* The process file of `exec`: an OCI process object. */
+int spec_load_process(const char *file, struct spec_process **ret, struct error *err);
+int spec_parse_process(const char *name, const char *text, size_t len, struct spec_process **ret,
+		       struct error *err);
+
+/* All accept NULL; the p forms are for CLEANUP(). */
+void spec_free(struct spec *spec);
+void spec_process_free(struct spec_process *process);
+static inline void spec_freep(struct spec **spec)
+{
+	spec_free(*spec);
+	*spec = NULL;
+}
+static inline void spec_process_freep(struct spec_process **process)
+{
+	spec_process_free(*process);
+	*process = NULL;
+}
+
+/* The annotation's value, or NULL. */
+const char *spec_annotation(const struct spec *spec, const char *name);
+
+/* "prestart", "createRuntime", ... as config.json names them. */
+const char *spec_hook_kind_name(enum spec_hook_kind kind);
+
+/*
+ * Calls warn with the place in config.json ("linux.resources.memory.limit") of each thing that
+ * the bundle asks for and this version does not apply.
+ */
+typedef void spec_warn_fn(const char *what, void *userdata);
+void spec_warnings(const struct spec *spec, spec_warn_fn *warn, void *userdata);
+void spec_process_warnings(const struct spec_process *process, spec_warn_fn *warn, void *userdata);
+
+#endif
