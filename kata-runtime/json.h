@@ -75,14 +75,15 @@ int json_each(const struct json_at *at,
 	      void *userdata, struct error *err);
 
 /* The value itself. Strings have no NUL and at most max bytes; *ret_text is to be freed. */
-int json_u64(const struct json_at *at, uint64_t max, uint64_t *ret, struct error *err);
-int json_i64(const struct json_at *at, int64_t min, int64_t max, int64_t *ret, struct error *err);
-int json_bool(const struct json_at *at, bool *ret, struct error *err);
-int json_string(const struct json_at *at, size_t max, char **ret_text, struct error *err);
+int json_to_u64(const struct json_at *at, uint64_t max, uint64_t *ret, struct error *err);
+int json_to_i64(const struct json_at *at, int64_t min, int64_t max, int64_t *ret,
+		struct error *err);
+int json_to_bool(const struct json_at *at, bool *ret, struct error *err);
+int json_to_string(const struct json_at *at, size_t max, char **ret_text, struct error *err);
 
 /* A list of strings, each of at most bytes; *ret belongs to the caller: json_strings_fini(). */
-int json_strings(const struct json_at *at, size_t max_items, size_t max_bytes,
-		 struct wire_strings *ret, struct error *err);
+int json_to_strings(const struct json_at *at, size_t max_items, size_t max_bytes,
+		    struct wire_strings *ret, struct error *err);
 void json_strings_fini(struct wire_strings *strings);
 
 /* Appends a copy: 0 or -ENOMEM. */
