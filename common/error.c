@@ -24,7 +24,7 @@ const char *error_reason(int num)
 	}
 }
 
-static void format(char *text, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void format(char *text, const char *fmt, va_list args)
 {
 	if (vsnprintf(text, ERROR_TEXT_MAX, fmt, args) < 0)
 		text[0] = '\0';
