@@ -1,0 +1,163 @@
+/*
+ * cgroup2 directories of containers: see cgroup.h. Called by the agent, which owns the descriptors.
+ * Names below a container's cgroup come from the container: they are used one at a time, as names.
+ */
+#include "kata-agent/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/str.h"
+
+/* Deeper trees than any manager makes are left alone. */
+enum { DEPTH_MAX = 16, SIGNALLED_MAX = 32768 };
+
+static int format_path(const char *root, const char *id, char path[PATH_MAX], struct error *err)
+{
+	if (str_format(path, PATH_MAX, "%s/kata%s%s", root, id[0] != '\0' ? "/" : "", id) < 0)
+		return error_set(err, ENAMETOOLONG, "cgroup of %s", id);
+	return 0;
+}
+
+static int make_directory(const char *root, const char *id, char path[PATH_MAX],
+			  struct error *err)
+{
+	int r = format_path(root, id, path, err);
+
+	if (r == 0 && mkdir(path, 0755) < 0 && errno != EEXIST)
+		return error_set(err, errno, "make the cgroup %s", path);
+	return r;
+}
+
+int cgroup_create(const char *root, const char *id, struct error *err)
+{
+	char path[PATH_MAX];
+	int fd, r;
+
+	r = make_directory(root, "", path, err);
+	if (r == 0)
+		r = make_directory(root, id, path, err);
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? error_set(err, errno, "open the cgroup %s", path) : fd;
+}
+
+/* Calls visit for each directory below fd, which it takes over. Errors are the visitor's matter. */
+static void each_child(int fd, int depth, void (*visit)(int parent, const char *name, int depth,
+							void *arg),
+		       void *arg)
+{
+	CLEANUP(dir_close) DIR *dir = fdopendir(fd);
+	struct dirent *entry;
+
+	if (dir == NULL) {
+		close(fd);
+		return;
+	}
+	while (depth < DEPTH_MAX && (entry = readdir(dir)) != NULL) {
+		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+			visit(dirfd(dir), entry->d_name, depth + 1, arg);
+	}
+}
+
+struct pid_list {
+	pid_t *pids;
+	size_t size, count;
+};
+
+static void read_pids(int cgroup, struct pid_list *list)
+{
+	CLEANUP(fd_close) int fd = openat(cgroup, "cgroup.procs", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(file_close) FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+	char line[32];
+
+	if (file != NULL)
+		fd = -1; /* fclose(3) closes it */
+	while (file != NULL && list->count < list->size &&
+	       fgets(line, sizeof(line), file) != NULL) {
+		uint64_t pid;
+
+		line[strcspn(line, "\n")] = '\0';
+		/* 0 stands for a process that this pid namespace does not show */
+		if (str_to_u64(line, INT_MAX, &pid) == 0 && pid > 0)
+			list->pids[list->count++] = (pid_t)pid;
+	}
+}
+
+static void visit_pids(int parent, const char *name, int depth, void *arg)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	read_pids(fd, arg);
+	each_child(fd, depth, visit_pids, arg);
+}
+
+int cgroup_pids(int cgroup, pid_t *pids, size_t size, struct error *err)
+{
+	struct pid_list list = { .pids = pids, .size = size };
+	int fd = openat(cgroup, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_set(err, errno, "read the container's cgroup");
+	read_pids(fd, &list);
+	each_child(fd, 0, visit_pids, &list);
+	return (int)list.count;
+}
+
+int cgroup_signal(int cgroup, int signum, struct error *err)
+{
+	CLEANUP(freep) pid_t *pids = NULL;
+	int count;
+
+	if (signum == SIGKILL) {
+		CLEANUP(fd_close) int fd = openat(cgroup, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+
+		if (fd < 0 || write(fd, "1", 1) != 1)
+			return error_set(err, errno, "kill the container's processes");
+		return 0;
+	}
+	pids = malloc(SIGNALLED_MAX * sizeof(*pids));
+	if (pids == NULL)
+		return error_set(err, ENOMEM, "signal the container's processes");
+	count = cgroup_pids(cgroup, pids, SIGNALLED_MAX, err);
+	for (int i = 0; i < count; i++)
+		kill(pids[i], signum); /* one that has ended meanwhile needs none */
+	return count < 0 ? count : 0;
+}
+
+static void visit_remove(int parent, const char *name, int depth, void *arg)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	each_child(fd, depth, visit_remove, arg);
+	unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+int cgroup_remove(const char *root, const char *id, struct error *err)
+{
+	char path[PATH_MAX];
+	int r = format_path(root, id, path, err);
+	int fd;
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0)
+		each_child(fd, 0, visit_remove, NULL);
+	if (rmdir(path) < 0 && errno != ENOENT)
+		return error_set(err, errno, "remove the cgroup %s", path);
+	return 0;
+}

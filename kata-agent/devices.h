@@ -1,0 +1,23 @@
+/* Device nodes of a container: the default ones, those asked for, and the links beside them. */
+#ifndef KATA_AGENT_DEVICES_H
+#define KATA_AGENT_DEVICES_H
+
+#include "common/error.h"
+#include "common/protocol.h"
+
+/*
+ * Opens the guest's /dev/null (O_PATH) and checks that it is the null device: what masks files
+ * must not be something else (CVE-2025-31133).
+ */
+int devices_open_null(struct error *err);
+
+/* null, zero, full, random, urandom, tty and the links fd, stdin, stdout, stderr, ptmx, core. */
+int devices_make_default(int root_fd, struct error *err);
+
+/*
+ * One node: made with mknod(2) where the filesystem takes it (a tmpfs), else the guest's own node
+ * of the same number is bound there.
+ */
+int devices_make(int root_fd, const struct msg_device *device, struct error *err);
+
+#endif

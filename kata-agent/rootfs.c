@@ -1,0 +1,210 @@
+/*
+ * A container's file tree: see rootfs.h. Runs once in the forked child that becomes the
+ * container's first process. The agent itself never opens a path below a container's root.
+ */
+#include "kata-agent/rootfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/str.h"
+#include "kata-agent/devices.h"
+#include "kata-agent/mount.h"
+#include "kata-agent/resolve.h"
+
+/* The tree while it is built. */
+struct tree {
+	const struct msg_create *create;
+	int share; /* the shared directory */
+	int root;  /* the container's root, attached over the shared directory */
+	int null;  /* the guest's null device */
+};
+
+static void tree_close(struct tree *t)
+{
+	fd_close(&t->share);
+	fd_close(&t->root);
+	fd_close(&t->null);
+}
+
+/*
+ * The root is attached over the shared directory's own place: only this namespace sees that, and
+ * the shared directory is reached by its descriptor.
+ */
+static int open_root(struct tree *t, struct error *err)
+{
+	CLEANUP(fd_close) int source = -1;
+	CLEANUP(fd_close) int copy = -1;
+	int r;
+
+	source = resolve_open(t->share, t->create->rootfs, O_PATH | O_DIRECTORY, err);
+	if (source < 0)
+		return error_prefix(err, "root of the container");
+	copy = mount_clone(source, true, err);
+	if (copy < 0)
+		return error_prefix(err, "root of the container");
+	r = mount_set_propagation(copy, MS_PRIVATE | MS_REC, err);
+	if (r == 0)
+		r = mount_attach(copy, t->share, err);
+	if (r < 0)
+		return error_prefix(err, "root of the container");
+	t->root = steal_fd(&copy);
+	return 0;
+}
+
+static int open_tree_fds(struct tree *t, const char *share, struct error *err)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return error_set(err, errno, "make the container's mounts private");
+	t->share = open(share, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (t->share < 0)
+		return error_set(err, errno, "open the shared directory");
+	t->null = devices_open_null(err);
+	return t->null < 0 ? t->null : open_root(t, err);
+}
+
+/* Whether the container brings a /dev of the host's: then nothing is put into it. */
+static bool has_own_dev(const struct msg_create *create)
+{
+	for (uint32_t i = 0; i < create->n_mounts; i++) {
+		const char *path = create->mounts[i].destination;
+
+		path += strspn(path, "/");
+		if (strncmp(path, "dev", 3) == 0 && path[3 + strspn(path + 3, "/")] == '\0')
+			return str_eq(create->mounts[i].type, "share");
+	}
+	return false;
+}
+
+static int fill_dev(struct tree *t, struct error *err)
+{
+	int r;
+
+	if (has_own_dev(t->create))
+		return 0;
+	r = devices_make_default(t->root, err);
+	for (uint32_t i = 0; r == 0 && i < t->create->n_devices; i++)
+		r = devices_make(t->root, &t->create->devices[i], err);
+	return r;
+}
+
+static int open_terminal(struct tree *t, struct terminal *ret_terminal, struct error *err)
+{
+	const struct msg_process *process = &t->create->process;
+	int r;
+
+	if (!process->terminal)
+		return 0;
+	r = terminal_open(t->root, process->uid, ret_terminal, err);
+	return r < 0 ? r : terminal_bind_console(t->root, ret_terminal->slave, err);
+}
+
+/* A path that is not there needs no mask: 0 and *ret_fd -1. */
+static int open_if_there(int root, const char *path, int *ret_fd, struct error *err)
+{
+	int fd = resolve_open(root, path, O_PATH, err);
+
+	*ret_fd = fd;
+	return fd >= 0 || fd == -ENOENT || fd == -ENOTDIR ? 0 : fd;
+}
+
+static int mask(struct tree *t, const char *path, struct error *err)
+{
+	CLEANUP(fd_close) int place = -1;
+	CLEANUP(fd_close) int cover = -1;
+	struct stat st;
+	int r = open_if_there(t->root, path, &place, err);
+
+	if (r < 0 || place < 0)
+		return r;
+	if (fstat(place, &st) < 0)
+		return error_set(err, errno, "mask %s", path);
+	if (S_ISDIR(st.st_mode))
+		cover = mount_new("tmpfs", "tmpfs", MS_RDONLY, "nr_inodes=1,mode=0555", err);
+	else
+		cover = mount_clone(t->null, false, err);
+	r = cover < 0 ? cover : mount_attach(cover, place, err);
+	return r < 0 ? error_prefix(err, "mask %s", path) : 0;
+}
+
+static int make_readonly(struct tree *t, const char *path, struct error *err)
+{
+	CLEANUP(fd_close) int place = -1;
+	CLEANUP(fd_close) int copy = -1;
+	int r = open_if_there(t->root, path, &place, err);
+
+	if (r < 0 || place < 0)
+		return r;
+	copy = mount_clone(place, true, err);
+	r = copy < 0 ? copy : mount_set_flags(copy, MS_RDONLY, err);
+	if (r == 0)
+		r = mount_attach(copy, place, err);
+	return r < 0 ? error_prefix(err, "make %s read-only", path) : 0;
+}
+
+static int protect(struct tree *t, struct error *err)
+{
+	const struct msg_create *create = t->create;
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < create->masked_paths.count; i++)
+		r = mask(t, create->masked_paths.items[i], err);
+	for (uint32_t i = 0; r == 0 && i < create->readonly_paths.count; i++)
+		r = make_readonly(t, create->readonly_paths.items[i], err);
+	if (r == 0 && create->readonly)
+		r = mount_set_flags(t->root, MS_RDONLY, err);
+	return r;
+}
+
+/*
+ * pivot_root(".", ".") puts the old root on top of the new one, from where it is unmounted; no
+ * directory for it is needed (pivot_root(2)).
+ */
+static int pivot(struct tree *t, struct error *err)
+{
+	uint32_t propagation = t->create->propagation;
+	CLEANUP(fd_close) int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (old < 0)
+		return error_set(err, errno, "open the guest's root");
+	if (fchdir(t->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+		return error_set(err, errno, "pivot_root");
+	if (fchdir(old) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return error_set(err, errno, "leave the guest's root");
+	if (propagation != 0 && mount(NULL, "/", NULL, propagation, NULL) < 0)
+		return error_set(err, errno, "set the propagation of the root");
+	return 0;
+}
+
+/* The working directory is made when it is missing, as runc does; while the root is writable. */
+static int make_cwd(struct tree *t, struct error *err)
+{
+	CLEANUP(fd_close) int fd = resolve_create(t->root, t->create->process.cwd, true, err);
+
+	return fd < 0 ? error_prefix(err, "working directory") : 0;
+}
+
+int rootfs_enter(const struct msg_create *create, const char *share,
+		 struct terminal *ret_terminal, struct error *err)
+{
+	CLEANUP(tree_close) struct tree t = { create, -1, -1, -1 };
+	int r = open_tree_fds(&t, share, err);
+
+	for (uint32_t i = 0; r == 0 && i < create->n_mounts; i++)
+		r = mount_apply(t.root, t.share, &create->mounts[i], err);
+	if (r == 0)
+		r = fill_dev(&t, err);
+	if (r == 0)
+		r = open_terminal(&t, ret_terminal, err);
+	if (r == 0)
+		r = make_cwd(&t, err);
+	if (r == 0)
+		r = protect(&t, err);
+	return r < 0 ? r : pivot(&t, err);
+}
