@@ -1,0 +1,50 @@
+/*
+ * From a VM's configuration to QEMU's argument vector. Pure: touches no file, starts nothing.
+ *
+ * Every file and socket reaches QEMU as a descriptor with a number of common/launch.h, so that
+ * QEMU opens nothing by name but its own modules. What the arguments were measured with:
+ * QEMU 7.2, Debian's cloud kernel.
+ */
+#ifndef KATA_QEMU_ARGS_H
+#define KATA_QEMU_ARGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kata-runtime/accel.h"
+#include "kata-runtime/argv.h"
+
+struct error;
+
+/* Names the guest sees: of the agent's virtio-serial port and of the shared files. */
+#define QEMU_AGENT_PORT "agent.0"
+#define QEMU_SHARE_TAG "share"
+
+enum {
+	QEMU_MEMORY_MIN_MIB = 96,      /* the least a distribution's kernel boots with */
+	QEMU_MEMORY_MAX_MIB = 1 << 24, /* 16 TiB */
+	QEMU_VCPUS_MAX = 240,
+	QEMU_ROOT_PORTS = 3,    /* free PCIe slots "rp0".. for what is plugged later */
+	QEMU_CMDLINE_MAX = 2047 /* bytes an x86 kernel takes */
+};
+
+struct qemu_config {
+	const char *program; /* argv[0] */
+	const char *sandbox; /* its first 12 characters name the VM in process lists */
+	enum accel accel;
+	uint32_t vcpus;
+	uint32_t max_vcpus; /* 0: none can be plugged */
+	uint32_t memory_mib;
+	uint32_t max_memory_mib;   /* 0: none can be plugged */
+	const char *kernel_params; /* behind ours, so that they win; may be NULL */
+	bool share;                /* there is a virtiofsd behind LAUNCH_FD_VIRTIOFS */
+	bool debug;                /* the guest kernel talks on its console */
+};
+
+/*
+ * Makes the argument vector; *ret is freed with argv_fini(). -EINVAL: a value out of its range,
+ * named in *err; -E2BIG: the kernel's command line gets too long; -ENOMEM.
+ */
+int qemu_args_make(const struct qemu_config *config, struct argv *ret, struct error *err);
+
+#endif
