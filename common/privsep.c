@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
@@ -69,9 +70,36 @@ int privsep_quiet(struct error *err)
 	return 0;
 }
 
+/*
+ * dirfd was opened in another mount namespace, and the kernel refuses to bind from there: opens the
+ * same directory again by the name it has in ours. Returns an O_PATH descriptor.
+ */
+static int reopen_here(int dirfd, struct error *err)
+{
+	CLEANUP(fd_close) int fd = -1;
+	char link[64], path[PATH_MAX];
+	struct stat want, got;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return error_set(err, errno, "find the name of the new root");
+	path[n] = '\0';
+	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(err, errno, "open the new root %s", path);
+	if (fstat(dirfd, &want) < 0 || fstat(fd, &got) < 0)
+		return error_set(err, errno, "look at the new root %s", path);
+	if (want.st_dev != got.st_dev || want.st_ino != got.st_ino)
+		return error_say(err, ESTALE, "%s is not the new root that was meant", path);
+	return steal_fd(&fd);
+}
+
 int privsep_enter_root(int dirfd, struct error *err)
 {
 	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	CLEANUP(fd_close) int here = -1;
 	char path[64];
 
 	if (unshare(CLONE_NEWNS) < 0)
@@ -79,7 +107,10 @@ int privsep_enter_root(int dirfd, struct error *err)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return error_set(err, errno, "make mounts private");
 	if (dirfd >= 0) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", dirfd);
+		here = reopen_here(dirfd, err);
+		if (here < 0)
+			return here;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", here);
 		/* A bind on itself would hide nothing: the new root is a mount on /proc's side. */
 		if (mount(path, "/proc", NULL, MS_BIND, NULL) < 0)
 			return error_set(err, errno, "bind the new root");
@@ -101,8 +132,8 @@ int privsep_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct
 {
 	int r;
 
-	if (uid == 0 || gid == 0)
-		return error_say(err, EINVAL, "a daemon must not keep uid or gid 0");
+	if (uid == 0 || gid == 0 || uid == (uid_t)-1 || gid == (gid_t)-1)
+		return error_say(err, EINVAL, "a daemon cannot run as uid %u, gid %u", uid, gid);
 	if (setgroups(count, groups) < 0)
 		return error_set(err, errno, "set the groups");
 	capng_clear(CAPNG_SELECT_ALL);
@@ -114,10 +145,41 @@ int privsep_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct
 	return privsep_verify(uid, gid, err);
 }
 
+/*
+ * No capability in any set. Asks the kernel directly: libcap-ng reads the bounding set from /proc,
+ * which the new root does not show, and its capng_have_capabilities() ignores the permitted set.
+ */
+static int verify_capabilities(struct error *err)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &head, sets) < 0)
+		return error_set(err, errno, "read the own capabilities");
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		if ((sets[i].effective | sets[i].permitted | sets[i].inheritable) != 0)
+			return error_say(err, EPERM, "capabilities are left: %08x %08x %08x",
+					 sets[i].effective, sets[i].permitted, sets[i].inheritable);
+	for (unsigned long cap = 0; cap < 64; cap++) {
+		int r = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+
+		if (r < 0 && cap > 0)
+			break; /* the kernel knows no more */
+		if (r != 0)
+			return error_say(err, EPERM, "capability %lu is left in the bounding set",
+					 cap);
+		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) != 0)
+			return error_say(err, EPERM, "capability %lu is left in the ambient set",
+					 cap);
+	}
+	return 0;
+}
+
 int privsep_verify(uid_t uid, gid_t gid, struct error *err)
 {
 	uid_t ruid, euid, suid;
-	gid_t rgid, egid, sgid;
+	gid_t rgid, egid, sgid, groups[64];
+	int count, r;
 
 	if (getresuid(&ruid, &euid, &suid) < 0 || getresgid(&rgid, &egid, &sgid) < 0)
 		return error_set(err, errno, "read the own ids");
@@ -125,11 +187,15 @@ int privsep_verify(uid_t uid, gid_t gid, struct error *err)
 		return error_say(err, EPERM, "uid is %u/%u/%u, not %u", ruid, euid, suid, uid);
 	if (rgid != gid || egid != gid || sgid != gid || gid == 0)
 		return error_say(err, EPERM, "gid is %u/%u/%u, not %u", rgid, egid, sgid, gid);
-	capng_clear(CAPNG_SELECT_ALL);
-	if (capng_get_caps_process() < 0)
-		return error_say(err, EPERM, "the own capabilities cannot be read");
-	if (capng_have_capabilities(CAPNG_SELECT_ALL) > CAPNG_NONE)
-		return error_say(err, EPERM, "capabilities are left");
+	count = getgroups(ARRAY_SIZE(groups), groups);
+	if (count < 0)
+		return error_set(err, errno, "read the own groups");
+	for (int i = 0; i < count; i++)
+		if (groups[i] == 0)
+			return error_say(err, EPERM, "group 0 is left");
+	r = verify_capabilities(err);
+	if (r < 0)
+		return r;
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return error_say(err, EPERM, "no_new_privs is not set");
 	return 0;

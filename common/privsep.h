@@ -19,7 +19,9 @@ int privsep_quiet(struct error *err);
 
 /*
  * Puts the process into a mount namespace of its own whose root is the directory dirfd (read-only,
- * nosuid, nodev, noexec), or an empty read-only tmpfs when dirfd is negative. Needs CAP_SYS_ADMIN.
+ * nosuid, nodev, noexec), or an empty read-only tmpfs when dirfd is negative. dirfd may be O_PATH
+ * and from another mount namespace; its path must lead to the same directory in ours. Needs
+ * CAP_SYS_ADMIN and a directory /proc, with procfs when dirfd is given.
  */
 int privsep_enter_root(int dirfd, struct error *err);
 
