@@ -33,7 +33,6 @@ enum {
 	CONTROL_MS = 2000,  /* until the runtime takes our answer */
 	DRAIN_MS = 2000,    /* for output that is here when the link is lost or we are to end */
 	LEAVE_MS = 500,     /* until our last frames are written */
-	LEAVE_STEP_MS = 2,  /* how often that is looked at */
 	LOOP_END_MS = 1000, /* for close callbacks */
 };
 
@@ -66,7 +65,6 @@ struct shim {
 	bool in_frame;     /* session_frame() is on the stack */
 	int code;          /* of our exit: EXIT's once it has come */
 	struct drain drain;
-	int64_t leave_deadline;
 };
 
 static void shim_next_request(struct shim *shim);
@@ -88,12 +86,9 @@ static void shim_end(struct shim *shim)
 	uv_close((uv_handle_t *)&shim->signals, NULL);
 }
 
-static void on_leave_step(uv_timer_t *timer)
+static void on_leave_timeout(uv_timer_t *timer)
 {
-	struct shim *shim = timer->data;
-
-	if (shim->channel.queued == 0 || deadline_left_ms(shim->leave_deadline) == 0)
-		shim_end(shim);
+	shim_end(timer->data);
 }
 
 /* Says that the session is done and ends when that is written. */
@@ -110,9 +105,9 @@ static void shim_leave(struct shim *shim)
 	shim->state = SHIM_LEAVING;
 	stdio_stop_reading(shim->stdio);
 	uv_poll_stop(&shim->signals);
-	shim->leave_deadline = deadline_in_ms(LEAVE_MS);
-	uv_timer_start(&shim->timer, on_leave_step, 0, LEAVE_STEP_MS);
+	uv_timer_start(&shim->timer, on_leave_timeout, LEAVE_MS, 0);
 	channel_send_message(&shim->channel, FRAME_CLOSE, 0, CHANNEL_SESSION, 0, MSG_CLOSE, &body);
+	channel_finish(&shim->channel); /* on_channel_closed() follows */
 }
 
 /*
@@ -571,6 +566,8 @@ static void on_channel_closed(struct channel *channel)
 	struct shim *shim = channel->owner;
 
 	shim->channel_open = false;
+	if (shim->state == SHIM_LEAVING)
+		shim_end(shim);
 }
 
 static const struct channel_ops channel_ops = {
