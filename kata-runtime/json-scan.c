@@ -48,14 +48,16 @@ static void scan_fini(struct scan *s)
 static int scan_string(struct scan *s, struct error *err)
 {
 	s->string = s->at;
-	for (; s->at < s->len && s->text[s->at] != '"'; s->at++) {
-		if ((unsigned char)s->text[s->at] < ' ')
+	for (bool escaped = false; s->at < s->len; s->at++) {
+		char c = s->text[s->at];
+
+		if ((unsigned char)c < ' ')
 			return scan_error(s, err, "a control character in a string");
-		if (s->text[s->at] != '\\')
-			continue;
-		s->at++;
-		if (s->len - s->at >= 5 && memcmp(s->text + s->at, "u0000", 5) == 0)
+		if (escaped && s->len - s->at >= 5 && memcmp(s->text + s->at, "u0000", 5) == 0)
 			return scan_error(s, err, "a NUL character is not allowed in a string");
+		if (!escaped && c == '"')
+			break;
+		escaped = !escaped && c == '\\';
 	}
 	if (s->at >= s->len)
 		return scan_error(s, err, "a string has no end");
@@ -111,7 +113,7 @@ static int scan_key(struct scan *s, struct error *err)
 	if (key == NULL)
 		return error_set(err, ENOMEM, "%s", s->file);
 	if (json_object_object_get_ex(s->seen[s->depth], key, NULL)) {
-		str_escape(shown, sizeof(shown), key, s->string_len);
+		str_escape(shown, sizeof(shown), key, strlen(key));
 		return error_say(err, EINVAL, "%s: line %zu: the key \"%s\" is there twice",
 				 s->file, json_line(s->text, s->string), shown);
 	}

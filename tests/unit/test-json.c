@@ -74,6 +74,8 @@ Test(json, refuses_a_nul_byte)
 
 	cr_assert(json_parse("f", "[1]\0", 4, false, &object, &err) == -EINVAL);
 	cr_assert(json_parse("f", "[\"a\0b\"]", 7, false, &object, &err) == -EINVAL);
+	cr_assert(json_parse("f", "{\"a\\\0b\":1,\"a\\\0b\":1}", 18, false, &object, &err) ==
+		  -EINVAL);
 }
 
 Test(json, depth)

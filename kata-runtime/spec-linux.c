@@ -1,0 +1,218 @@
+/* The linux part of config.json: see spec.h. Reads only, owns nothing. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/str.h"
+#include "kata-runtime/spec-mount.h"
+#include "kata-runtime/spec-parse.h"
+
+static const char *const namespace_names[NAMESPACE_TYPES] = {
+	[NAMESPACE_PID] = "pid",   [NAMESPACE_NETWORK] = "network", [NAMESPACE_MOUNT] = "mount",
+	[NAMESPACE_IPC] = "ipc",   [NAMESPACE_UTS] = "uts",         [NAMESPACE_CGROUP] = "cgroup",
+	[NAMESPACE_TIME] = "time",
+};
+
+static int read_namespace(const struct json_at *at, struct spec *spec, struct error *err)
+{
+	struct json_at member = { .file = at->file, .up = at, .key = "type" };
+	CLEANUP(freep) char *type = NULL;
+	struct spec_namespace *ns;
+	size_t i;
+	int r = json_need_object(at, err);
+
+	if (r < 0 || (r = json_get_string(at, "type", 32, &type, err)) < 0)
+		return r;
+	if (type != NULL && str_eq(type, "user"))
+		return json_error(&member, err, "user namespaces are not supported");
+	for (i = 0; i < NAMESPACE_TYPES; i++)
+		if (type != NULL && str_eq(type, namespace_names[i]))
+			break;
+	if (i == NAMESPACE_TYPES)
+		return json_error(&member, err, "expected the type of a namespace");
+	ns = &spec->namespaces[i];
+	if (ns->wanted)
+		return json_error(&member, err, "this namespace is there twice");
+	ns->wanted = true;
+	r = json_get_string(at, "path", SPEC_PATH_MAX, &ns->path, err);
+	if (r < 0)
+		return r;
+	member.key = "path";
+	if (ns->path[0] != '\0' && ns->path[0] != '/')
+		return json_error(&member, err, "expected an absolute path");
+	if (ns->path[0] != '\0' && i == NAMESPACE_MOUNT)
+		return json_error(&member, err, "joining a mount namespace is not supported");
+	if (i == NAMESPACE_TIME || (ns->path[0] != '\0' && i == NAMESPACE_CGROUP))
+		return spec_note(&spec->unapplied, at, err);
+	return 0;
+}
+
+static int read_namespaces(const struct json_at *at, struct spec *spec, struct error *err)
+{
+	struct json_at list;
+	int r;
+
+	if (!json_member(at, "namespaces", &list))
+		return 0;
+	r = json_need_list(&list, 16, err);
+	for (size_t i = 0; r == 0 && i < json_count(&list); i++) {
+		struct json_at item = json_item(&list, i);
+
+		r = read_namespace(&item, spec, err);
+	}
+	return r;
+}
+
+static int read_device(const struct json_at *at, struct spec_device *ret, struct error *err)
+{
+	struct json_at type = { .file = at->file, .up = at, .key = "type" };
+	CLEANUP(freep) char *kind = NULL;
+	int r = json_need_object(at, err);
+
+	ret->mode = 0666;
+	if (r < 0 || (r = spec_read_path(at, "path", &ret->path, err)) < 0 ||
+	    (r = json_get_string(at, "type", 8, &kind, err)) < 0)
+		return r;
+	if (r == 0 || strlen(kind) != 1 || strchr("cubp", kind[0]) == NULL)
+		return json_error(&type, err, "expected c, u, b or p");
+	ret->kind = kind[0] == 'u' ? 'c' : kind[0];
+	if ((r = json_get_u32(at, "major", 4095, &ret->major, err)) < 0 ||
+	    (r = json_get_u32(at, "minor", 1048575, &ret->minor, err)) < 0 ||
+	    (r = json_get_u32(at, "fileMode", UINT32_MAX, &ret->mode, err)) < 0 ||
+	    (r = json_get_u32(at, "uid", UINT32_MAX - 1, &ret->uid, err)) < 0 ||
+	    (r = json_get_u32(at, "gid", UINT32_MAX - 1, &ret->gid, err)) < 0)
+		return r;
+	ret->mode &= 0777; /* engines send stat's st_mode */
+	return 0;
+}
+
+static int read_devices(const struct json_at *at, struct spec *spec, struct error *err)
+{
+	struct json_at list;
+	void *items;
+	int r;
+
+	if (!json_member(at, "devices", &list))
+		return 0;
+	r = spec_new_items(&list, SPEC_LIST_MAX, sizeof(*spec->devices), &items, &spec->n_devices,
+			   err);
+	if (r < 0)
+		return r;
+	spec->devices = items;
+	for (uint32_t i = 0; r == 0 && i < spec->n_devices; i++) {
+		struct json_at item = json_item(&list, i);
+
+		r = read_device(&item, &spec->devices[i], err);
+	}
+	return r;
+}
+
+static int read_paths(const struct json_at *at, const char *key, struct wire_strings *ret,
+		      struct error *err)
+{
+	struct json_at list = { .file = at->file, .up = at, .key = key };
+	int r = json_get_strings(at, key, SPEC_LIST_MAX, SPEC_PATH_MAX, ret, err);
+
+	for (uint32_t i = 0; r > 0 && i < ret->count; i++) {
+		struct json_at item = { .file = at->file, .up = &list, .index = i };
+
+		if (ret->items[i][0] != '/')
+			return json_error(&item, err, "expected an absolute path");
+	}
+	return r;
+}
+
+/* A profile that wants a supervisor asked cannot be left out: that one would wait for ever. */
+static int check_seccomp(const struct json_at *seccomp, struct error *err)
+{
+	CLEANUP(freep) char *text = NULL;
+	struct json_at list;
+	int r = json_need_object(seccomp, err);
+
+	if (r < 0 || (r = json_get_string(seccomp, "listenerPath", SPEC_PATH_MAX, &text, err)) < 0)
+		return r;
+	if (r > 0 && text[0] != '\0')
+		return json_error(seccomp, err, "seccomp notification is not supported");
+	if (!json_member(seccomp, "syscalls", &list))
+		return 0;
+	r = json_need_list(&list, 65536, err);
+	for (size_t i = 0; r >= 0 && i < json_count(&list); i++) {
+		struct json_at item = json_item(&list, i);
+
+		r = json_need_object(&item, err);
+		if (r == 0)
+			r = json_get_string(&item, "action", 64, &text, err);
+		if (r > 0 && str_eq(text, "SCMP_ACT_NOTIFY"))
+			return json_error(&item, err, "seccomp notification is not supported");
+	}
+	return r < 0 ? r : 0;
+}
+
+/* Whether a mapping is there that this version would have to apply. */
+static int refuse_mappings(const struct json_at *at, struct error *err)
+{
+	struct json_at member;
+
+	if ((json_member(at, "uidMappings", &member) && spec_says(&member)) ||
+	    (json_member(at, "gidMappings", &member) && spec_says(&member)))
+		return json_error(&member, err, "user namespaces are not supported");
+	return 0;
+}
+
+static int read_propagation(const struct json_at *at, struct spec *spec, struct error *err)
+{
+	struct json_at member = { .file = at->file, .up = at, .key = "rootfsPropagation" };
+	CLEANUP(freep) char *text = NULL;
+	int r = json_get_string(at, "rootfsPropagation", 32, &text, err);
+
+	if (r <= 0 || text[0] == '\0')
+		return r < 0 ? r : 0;
+	spec->root_propagation = mount_propagation(text);
+	if (spec->root_propagation == 0)
+		return json_error(&member, err,
+				  "expected (r)private, (r)slave, (r)shared or (r)unbindable");
+	return 0;
+}
+
+static int note_sysctls(const struct json_at *list, struct spec *spec, struct error *err)
+{
+	int r = spec_read_pairs(list, &spec->sysctl, &spec->n_sysctl, err);
+
+	for (uint32_t i = 0; r == 0 && i < spec->n_sysctl; i++) {
+		struct json_at named = { .file = list->file,
+					 .up = list,
+					 .key = spec->sysctl[i].name };
+
+		r = spec_note(&spec->unapplied, &named, err);
+	}
+	return r;
+}
+
+int spec_read_linux(const struct json_at *at, struct spec *spec, struct error *err)
+{
+	static const char *const known[] = {
+		"namespaces",  "uidMappings",   "gidMappings", "devices",
+		"cgroupsPath", "resources",     "maskedPaths", "rootfsPropagation",
+		"sysctl",      "readonlyPaths", NULL
+	};
+	struct json_at member;
+	int r = json_need_object(at, err);
+
+	if (r < 0 || (r = refuse_mappings(at, err)) < 0 ||
+	    (r = read_namespaces(at, spec, err)) < 0 || (r = read_devices(at, spec, err)) < 0 ||
+	    (r = read_paths(at, "maskedPaths", &spec->masked_paths, err)) < 0 ||
+	    (r = read_paths(at, "readonlyPaths", &spec->readonly_paths, err)) < 0 ||
+	    (r = read_propagation(at, spec, err)) < 0 ||
+	    (r = json_get_string(at, "cgroupsPath", SPEC_PATH_MAX, &spec->cgroups_path, err)) < 0)
+		return r;
+	if (json_member(at, "sysctl", &member) && (r = note_sysctls(&member, spec, err)) < 0)
+		return r;
+	if (json_member(at, "resources", &member) &&
+	    (r = spec_read_resources(&member, &spec->unapplied, err)) < 0)
+		return r;
+	if (json_member(at, "seccomp", &member) && (r = check_seccomp(&member, err)) < 0)
+		return r;
+	/* seccomp, personality, intelRdt, timeOffsets, mountLabel and what is newer than this. */
+	return spec_note_unknown(&spec->unapplied, at, known, err);
+}

@@ -1,0 +1,49 @@
+/* The parts of the parser of config.json for each other: spec.c, spec-process.c, spec-linux.c. */
+#ifndef KATA_SPEC_PARSE_H
+#define KATA_SPEC_PARSE_H
+
+#include "kata-runtime/json.h"
+#include "kata-runtime/spec.h"
+
+/* As in common/protocol.def, which carries these to the guest. */
+enum {
+	SPEC_LIST_MAX = 1024,
+	SPEC_STRINGS_MAX = 4096,
+	SPEC_STRING_MAX = 131072,
+	SPEC_PATH_MAX = 4095,
+	SPEC_UNAPPLIED_MAX = 256
+};
+
+/* Both fill *ret, which is zero before and freed by the owner also when they fail. */
+int spec_read_process(const struct json_at *at, struct spec_process *ret, struct error *err);
+int spec_read_linux(const struct json_at *at, struct spec *spec, struct error *err);
+
+/* Linux resource limits: what holds a real limit goes to unapplied. */
+int spec_read_resources(const struct json_at *at, struct wire_strings *unapplied,
+			struct error *err);
+
+/* Notes the place of a value that this version does not apply. */
+int spec_note(struct wire_strings *unapplied, const struct json_at *at, struct error *err);
+
+/* Notes every member that is not in known (its end is NULL) and is neither null nor empty. */
+int spec_note_unknown(struct wire_strings *unapplied, const struct json_at *at,
+		      const char *const *known, struct error *err);
+
+/* Whether a value says something: not null, "", {} or []. */
+bool spec_says(const struct json_at *at);
+
+/* A path that begins with a slash: a member that has to be there. */
+int spec_read_path(const struct json_at *at, const char *key, char **ret, struct error *err);
+
+/* An object of strings as pairs. */
+int spec_read_pairs(const struct json_at *at, struct spec_pair **ret, uint32_t *ret_count,
+		    struct error *err);
+
+/*
+ * Zeroed memory for the items of the list at: *ret_items, *ret_count is set to the number of
+ * items, at most max. -EINVAL when at is no list.
+ */
+int spec_new_items(const struct json_at *at, size_t max, size_t item_size, void **ret_items,
+		   uint32_t *ret_count, struct error *err);
+
+#endif
