@@ -1,0 +1,176 @@
+/* The command line's parts that every verb uses: see cli.h. */
+#include "kata-runtime/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/str.h"
+
+void cli_list_free(struct cli_list *list)
+{
+	free(list->items);
+	*list = (struct cli_list){ 0 };
+}
+
+static int list_add(struct cli_list *list, char *item, struct error *err)
+{
+	char **items = reallocarray(list->items, (size_t)list->count + 2, sizeof(char *));
+
+	if (items == NULL)
+		return error_set(err, ENOMEM, "command line");
+	items[list->count++] = item;
+	items[list->count] = NULL;
+	list->items = items;
+	return 0;
+}
+
+/* The option that the word names: "--name", "--name=value", "-n", "-nvalue". */
+static const struct cli_option *find_option(const struct cli_option *options, size_t count,
+					    char *word, char **ret_value)
+{
+	*ret_value = NULL;
+	for (size_t i = 0; i < count; i++) {
+		size_t len = strlen(options[i].name);
+
+		if (word[1] == '-' && strncmp(word + 2, options[i].name, len) == 0 &&
+		    (word[2 + len] == '\0' || word[2 + len] == '=')) {
+			if (word[2 + len] == '=')
+				*ret_value = word + 3 + len;
+			return &options[i];
+		}
+		if (word[1] != '-' && options[i].letter == word[1] && word[1] != '\0') {
+			if (word[2] != '\0')
+				*ret_value = word + 2 + (word[2] == '=');
+			return &options[i];
+		}
+	}
+	return NULL;
+}
+
+static int set_option(const struct cli_option *option, char *value, struct error *err)
+{
+	switch (option->kind) {
+	case CLI_FLAG:
+		if (value != NULL && !str_eq(value, "true") && !str_eq(value, "false"))
+			return error_say(err, EINVAL, "--%s is true or false, not \"%s\"",
+					 option->name, value);
+		*(bool *)option->target = value == NULL || str_eq(value, "true");
+		return 0;
+	case CLI_TEXT:
+		*(const char **)option->target = value;
+		return 0;
+	case CLI_LIST:
+		return list_add(option->target, value, err);
+	}
+	return error_say(err, EINVAL, "--%s cannot be set", option->name);
+}
+
+int cli_parse(const struct cli_option *options, size_t count, int argc, char **argv,
+	      int rest_after, struct cli_list *words, struct error *err)
+{
+	bool raw = false;
+	int r = 0;
+
+	for (int i = 1; i < argc && r == 0; i++) {
+		const struct cli_option *option;
+		char *value;
+
+		if (raw || argv[i][0] != '-' || argv[i][1] == '\0') {
+			r = list_add(words, argv[i], err);
+			if (rest_after > 0 && words->count == rest_after)
+				raw = true;
+			continue;
+		}
+		if (str_eq(argv[i], "--")) {
+			raw = true;
+			continue;
+		}
+		option = find_option(options, count, argv[i], &value);
+		if (option == NULL)
+			return error_say(err, EINVAL, "%s: there is no option %s", argv[0], argv[i]);
+		if (option->kind != CLI_FLAG && value == NULL) {
+			if (i + 1 == argc)
+				return error_say(err, EINVAL, "%s: option %s needs a value", argv[0],
+						 argv[i]);
+			value = argv[++i];
+		}
+		r = set_option(option, value, err);
+	}
+	return r;
+}
+
+void cli_print_options(const struct cli_option *options, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "--%s%s", options[i].name,
+			 options[i].kind == CLI_FLAG ? "" : " VALUE");
+		if (options[i].letter != 0)
+			printf("  -%c, %-24s %s\n", options[i].letter, name, options[i].help);
+		else
+			printf("      %-24s %s\n", name, options[i].help);
+	}
+}
+
+static void now_rfc3339(char text[32])
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+/* One JSON object and a newline, in one write: the file may be shared by several calls. */
+static void report_json(int fd, const char *time_text, const char *text)
+{
+	struct json_object *o = json_object_new_object();
+	CLEANUP(freep) char *line = NULL;
+	int n;
+
+	json_object_object_add(o, "level", json_object_new_string("error"));
+	json_object_object_add(o, "msg", json_object_new_string(text));
+	json_object_object_add(o, "time", json_object_new_string(time_text));
+	n = asprintf(&line, "%s\n",
+		     json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+							       JSON_C_TO_STRING_NOSLASHESCAPE));
+	if (n > 0 && write(fd, line, (size_t)n) != n)
+		fprintf(stderr, "the log file cannot be written: %s\n", error_reason(errno));
+	json_object_put(o);
+}
+
+static void report_text(int fd, const char *time_text, const char *text)
+{
+	dprintf(fd, "time=\"%s\" level=error msg=\"", time_text);
+	for (const char *p = text; *p != '\0'; p++)
+		dprintf(fd, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+	dprintf(fd, "\"\n");
+}
+
+void cli_report(const struct cli *cli, const struct error *err)
+{
+	CLEANUP(fd_close) int fd = -1;
+	char now[32];
+
+	now_rfc3339(now);
+	if (cli->log_file == NULL) {
+		report_text(STDERR_FILENO, now, err->text);
+		return;
+	}
+	fd = open(cli->log_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+	if (fd < 0)
+		fprintf(stderr, "open log file %s: %s\n", cli->log_file, error_reason(errno));
+	else if (cli->log_json)
+		report_json(fd, now, err->text);
+	else
+		report_text(fd, now, err->text);
+	fprintf(stderr, "%s\n", err->text);
+}

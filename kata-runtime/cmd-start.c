@@ -1,0 +1,25 @@
+/* start: run the process of a created container. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "common/cleanup.h"
+#include "kata-runtime/cli.h"
+#include "kata-runtime/container.h"
+
+int cmd_start(const struct cli *cli, int argc, char **argv, struct error *err)
+{
+	CLEANUP(cli_list_free) struct cli_list words = { 0 };
+	bool help = false;
+	const struct cli_option options[] = { { "help", 'h', CLI_FLAG, &help, "print this" } };
+	int r = cli_parse(options, ARRAY_SIZE(options), argc, argv, 0, &words, err);
+
+	if (r < 0)
+		return r;
+	if (help) {
+		printf("usage: kata-runtime start ID\n");
+		return 0;
+	}
+	if (words.count != 1)
+		return error_say(err, EINVAL, "start: one container id is needed");
+	return container_start(cli, words.items[0], err);
+}

@@ -1,0 +1,154 @@
+/* state and list: what is known of containers; neither needs their VM or lock. */
+#include <errno.h>
+#include <json-c/json.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "common/str.h"
+#include "kata-runtime/cli.h"
+#include "kata-runtime/container.h"
+
+static void add_text(struct json_object *o, const char *name, const char *text)
+{
+	json_object_object_add(o, name, json_object_new_string(text));
+}
+
+static void owner_name(const struct state *state, char *name, size_t size)
+{
+	const struct passwd *pw = getpwuid(state->owner);
+
+	if (pw != NULL)
+		snprintf(name, size, "%s", pw->pw_name);
+	else
+		snprintf(name, size, "#%u", state->owner);
+}
+
+static pid_t shown_pid(const struct state *state)
+{
+	return container_status(state) == STATUS_STOPPED ? 0 : state->shim.pid;
+}
+
+/* The OCI state with what runc adds. */
+static struct json_object *make_state(const struct state *state)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *annotations;
+	char owner[128];
+
+	add_text(o, "ociVersion", "1.1.0");
+	add_text(o, "id", state->id);
+	json_object_object_add(o, "pid", json_object_new_int(shown_pid(state)));
+	add_text(o, "status", container_status_name(state));
+	add_text(o, "bundle", state->bundle);
+	add_text(o, "rootfs", state->rootfs);
+	add_text(o, "created", state->created);
+	if (state->n_annotations > 0) {
+		annotations = json_object_new_object();
+		for (uint32_t i = 0; i < state->n_annotations; i++)
+			add_text(annotations, state->annotations[i].name,
+				 state->annotations[i].value);
+		json_object_object_add(o, "annotations", annotations);
+	}
+	owner_name(state, owner, sizeof(owner));
+	add_text(o, "owner", owner);
+	return o;
+}
+
+static int print_json(struct json_object *o, int flags, struct error *err)
+{
+	printf("%s\n", json_object_to_json_string_ext(o, flags | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+	return fflush(stdout) == 0 ? 0 : error_set(err, errno, "standard output");
+}
+
+int cmd_state(const struct cli *cli, int argc, char **argv, struct error *err)
+{
+	CLEANUP(cli_list_free) struct cli_list words = { 0 };
+	CLEANUP(state_fini) struct state state = { 0 };
+	bool help = false;
+	const struct cli_option options[] = { { "help", 'h', CLI_FLAG, &help, "print this" } };
+	struct store store;
+	int r = cli_parse(options, ARRAY_SIZE(options), argc, argv, 0, &words, err);
+
+	if (r == 0 && help) {
+		printf("usage: kata-runtime state ID\n");
+		return 0;
+	}
+	if (r == 0 && words.count != 1)
+		r = error_say(err, EINVAL, "state: one container id is needed");
+	if (r == 0)
+		r = container_load(cli, words.items[0], &store, &state, err);
+	if (r < 0)
+		return r;
+	return print_json(make_state(&state), JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED,
+			  err);
+}
+
+/* --- list ----------------------------------------------------------------------------------- */
+
+struct listing {
+	bool json, quiet;
+	struct json_object *array;
+};
+
+static int list_one(const char *id, const char *sid, const struct state *state,
+		    const struct error *why, void *userdata)
+{
+	struct listing *listing = userdata;
+	char owner[128];
+
+	(void)sid;
+	if (state == NULL) {
+		fprintf(stderr, "container %s: %s\n", id, why->text);
+	} else if (listing->quiet) {
+		printf("%s\n", id);
+	} else if (listing->json) {
+		json_object_array_add(listing->array, make_state(state));
+	} else {
+		owner_name(state, owner, sizeof(owner));
+		printf("%-24s %-10d %-10s %-40s %-30s %s\n", id, shown_pid(state),
+		       container_status_name(state), state->bundle, state->created, owner);
+	}
+	return 0;
+}
+
+int cmd_list(const struct cli *cli, int argc, char **argv, struct error *err)
+{
+	CLEANUP(cli_list_free) struct cli_list words = { 0 };
+	const char *format = "table";
+	struct listing listing = { 0 };
+	bool help = false;
+	const struct cli_option options[] = {
+		{ "format", 'f', CLI_TEXT, &format, "table or json" },
+		{ "quiet", 'q', CLI_FLAG, &listing.quiet, "ids only" },
+		{ "help", 'h', CLI_FLAG, &help, "print this" },
+	};
+	struct store store;
+	int r = cli_parse(options, ARRAY_SIZE(options), argc, argv, 0, &words, err);
+
+	if (r < 0)
+		return r;
+	if (help) {
+		printf("usage: kata-runtime list [OPTION...]\n\n");
+		cli_print_options(options, ARRAY_SIZE(options));
+		return 0;
+	}
+	if (words.count != 0 || (!str_eq(format, "table") && !str_eq(format, "json")))
+		return error_say(err, EINVAL, "list: no word is taken, and --format is table or json");
+	listing.json = str_eq(format, "json");
+	r = store_open(&store, cli->root, NULL, false, err);
+	if (r < 0)
+		return r;
+	if (listing.json)
+		listing.array = json_object_new_array();
+	else if (!listing.quiet)
+		printf("%-24s %-10s %-10s %-40s %-30s %s\n", "ID", "PID", "STATUS", "BUNDLE",
+		       "CREATED", "OWNER");
+	r = store_list(&store, list_one, &listing, err);
+	if (listing.json && !listing.quiet)
+		return print_json(listing.array, JSON_C_TO_STRING_PLAIN, r < 0 ? NULL : err);
+	json_object_put(listing.array);
+	return r;
+}

@@ -1,0 +1,23 @@
+/* Pseudo terminals on the host: for --console-socket, and for run and exec in the foreground. */
+#ifndef KATA_RUNTIME_CONSOLE_H
+#define KATA_RUNTIME_CONSOLE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+
+/* A new pair; both close-on-exec and the caller's. */
+int console_open(int *ret_master, int *ret_slave, struct error *err);
+
+/* Connects to the client's socket and sends the master as it expects: one message, one descriptor. */
+int console_send(const char *socket_path, int master, int64_t deadline, struct error *err);
+
+/*
+ * Stands between our standard streams and the child: forwards signals to it, and with a terminal
+ * (master >= 0) copies both ways, in raw mode when standard input is a terminal, with its size.
+ * Returns when the child has ended, reaped: its exit status, 128+n after signal n.
+ */
+int console_wait(pid_t child, int master, struct error *err);
+
+#endif

@@ -1,0 +1,414 @@
+/*
+ * Creating a container with its VM: see container.h. One struct holds everything that is made on
+ * the way, so that one function undoes it; what must survive us is in state.json before it exists.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "common/id.h"
+#include "common/log.h"
+#include "common/str.h"
+#include "kata-runtime/cgroup.h"
+#include "kata-runtime/config.h"
+#include "kata-runtime/container.h"
+#include "kata-runtime/guest-spec.h"
+#include "kata-runtime/logs.h"
+#include "kata-runtime/process-io.h"
+#include "kata-runtime/sandbox.h"
+#include "kata-runtime/share.h"
+#include "kata-runtime/shim.h"
+#include "kata-runtime/uids.h"
+
+enum { LOCK_MS = 10000, LAUNCH_MS = 20000, AGENT_MS = 60000, COMMIT_MS = 5000 };
+
+struct creation {
+	const struct cli *cli;
+	const struct container_options *options;
+	struct store store;
+	struct store_lock lock;
+	struct config config;
+	struct spec *spec;
+	struct guest_spec guest;
+	struct state state;
+	struct cgroup cgroup;
+	struct process_io io;
+	struct shim shim;
+	struct sandbox sandbox;
+	struct decoder decoder;
+	int netns;  /* to join, -1: a new one */
+	int shared; /* s/SID/client */
+	bool on_disk;
+};
+
+static void creation_fini(struct creation *c)
+{
+	decoder_close(&c->decoder);
+	fd_close(&c->netns);
+	fd_close(&c->shared);
+	fd_close(&c->sandbox.control);
+	fd_close(&c->sandbox.slot);
+	fd_close(&c->shim.control);
+	process_io_close(&c->io);
+	guest_spec_fini(&c->guest);
+	cgroup_fini(&c->cgroup);
+	state_fini(&c->state);
+	spec_free(c->spec);
+	config_fini(&c->config);
+	store_unlock(&c->lock);
+}
+
+/* Takes everything back; the first failure's words are kept. */
+static void undo(struct creation *c)
+{
+	struct error err = { 0 };
+
+	decoder_close(&c->decoder);
+	shim_abort(&c->shim);
+	fd_close(&c->sandbox.control);
+	fd_close(&c->sandbox.slot);
+	if (c->on_disk && container_destroy(&c->store, &c->state, &c->lock, &err) < 0)
+		log_error("a failed create could not be undone", KV_ERR(&err));
+}
+
+/* --- checks before anything is made --------------------------------------------------------- */
+
+static int host_network(struct error *err)
+{
+	return error_say(err, ENOTSUP,
+			 "host networking cannot be given to a container in a VM; choose another "
+			 "network, or none");
+}
+
+static int open_netns(struct creation *c, struct error *err)
+{
+	const struct spec_namespace *network = &c->spec->namespaces[NAMESPACE_NETWORK];
+	struct stat host, theirs;
+
+	if (!network->wanted)
+		return host_network(err);
+	if (network->path[0] == '\0')
+		return 0;
+	c->netns = open(network->path, O_RDONLY | O_CLOEXEC);
+	if (c->netns < 0)
+		return error_set(err, errno, "network namespace %s", network->path);
+	if (fstat(c->netns, &theirs) < 0 || stat("/proc/self/ns/net", &host) < 0)
+		return error_set(err, errno, "network namespace %s", network->path);
+	if (theirs.st_dev == host.st_dev && theirs.st_ino == host.st_ino)
+		return host_network(err);
+	return 0;
+}
+
+static int check_pod(const struct spec *spec, struct error *err)
+{
+	static const char *const keys[] = { "io.kubernetes.cri.container-type",
+					    "io.kubernetes.cri-o.ContainerType" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const char *type = spec_annotation(spec, keys[i]);
+
+		if (type != NULL && str_eq(type, "container"))
+			return error_say(err, ENOTSUP,
+					 "annotation %s: several containers in one VM (pods) are not "
+					 "supported yet",
+					 keys[i]);
+	}
+	return 0;
+}
+
+static int check_rootfs(const struct spec *spec, struct error *err)
+{
+	struct stat st;
+
+	if (stat(spec->root_path, &st) < 0)
+		return error_set(err, errno, "config.json: root.path %s", spec->root_path);
+	if (!S_ISDIR(st.st_mode))
+		return error_say(err, EINVAL, "config.json: root.path %s is no directory",
+				 spec->root_path);
+	return 0;
+}
+
+/* Reads and checks all input. */
+static int read_input(struct creation *c, const char *id, struct error *err)
+{
+	int r = id_check(id, err);
+
+	if (r == 0)
+		r = process_io_check(c->options, err);
+	if (r == 0)
+		r = config_load(c->cli->config_file, &c->config, err);
+	if (r == 0)
+		r = spec_load(c->options->bundle != NULL ? c->options->bundle : ".", &c->spec, err);
+	if (r == 0)
+		r = check_pod(c->spec, err);
+	if (r == 0)
+		r = check_rootfs(c->spec, err);
+	if (r == 0)
+		r = open_netns(c, err);
+	if (r == 0)
+		r = guest_spec_make(c->spec, id, &c->guest, err);
+	return r;
+}
+
+static void collect_warning(const char *what, void *userdata)
+{
+	char *text = userdata;
+	size_t used = strlen(text);
+
+	snprintf(text + used, LOG_TEXT_MAX - used, "%s%s", used > 0 ? ", " : "", what);
+}
+
+/* One record that names all of it. */
+static void warn_unapplied(const struct creation *c)
+{
+	char text[LOG_TEXT_MAX] = "";
+
+	spec_warnings(c->spec, collect_warning, text);
+	if (text[0] != '\0')
+		log_warning("the bundle asks for what this version does not apply",
+			    KV_S("fields", text));
+}
+
+/* --- the steps ------------------------------------------------------------------------------ */
+
+static int copy_text(char **dst, const char *src, struct error *err)
+{
+	free(*dst);
+	*dst = strdup(src);
+	return *dst != NULL ? 0 : error_set(err, ENOMEM, "state");
+}
+
+static int copy_annotations(struct state *state, const struct spec *spec, struct error *err)
+{
+	state->annotations = calloc(spec->n_annotations + 1UL, sizeof(*state->annotations));
+	if (state->annotations == NULL)
+		return error_set(err, ENOMEM, "state");
+	for (uint32_t i = 0; i < spec->n_annotations; i++) {
+		struct spec_pair *pair = &state->annotations[i];
+
+		pair->name = strdup(spec->annotations[i].name);
+		pair->value = strdup(spec->annotations[i].value);
+		state->n_annotations = i + 1;
+		if (pair->name == NULL || pair->value == NULL)
+			return error_set(err, ENOMEM, "state");
+	}
+	return 0;
+}
+
+/* The name is taken: from here on there is something to undo. */
+static int record(struct creation *c, const char *id, struct error *err)
+{
+	struct state *state = &c->state;
+	int r = store_open(&c->store, c->cli->root, NULL, true, err);
+
+	if (r == 0)
+		r = state_init(state, &c->store, id, err);
+	if (r == 0)
+		r = copy_text(&state->bundle, c->spec->bundle, err);
+	if (r == 0)
+		r = copy_text(&state->rootfs, c->spec->root_path, err);
+	if (r == 0)
+		r = copy_text(&state->netns, c->spec->namespaces[NAMESPACE_NETWORK].path, err);
+	if (r == 0)
+		r = copy_annotations(state, c->spec, err);
+	if (r == 0)
+		r = cgroup_plan(c->spec->cgroups_path, state->sid, c->cli->rootless, &c->cgroup,
+				err);
+	if (r == 0)
+		r = cgroup_save(&c->cgroup, &state->cgroups, err);
+	if (r == 0)
+		r = store_lock(&c->store, state->sid, deadline_in_ms(LOCK_MS), &c->lock, err);
+	if (r == 0)
+		r = store_create(&c->store, id, state->sid, err);
+	if (r < 0)
+		return r;
+	state->terminal = c->spec->process.terminal;
+	c->on_disk = true;
+	return store_write_state(&c->store, state, err);
+}
+
+static int take_uids(struct creation *c, struct error *err)
+{
+	struct uid_range range;
+	char dir[PATH_MAX];
+	int r = uids_find_range(c->config.runtime.uid_range, &range, err);
+
+	if (r < 0)
+		return r;
+	if (str_format(dir, sizeof(dir), "%s/uid", c->store.base) < 0)
+		return error_set(err, ENAMETOOLONG, "%s", c->store.base);
+	r = uids_take(dir, &range, c->state.sid, &c->sandbox.slot, &c->state.uid_slot,
+		      &c->state.uid_base, err);
+	return r < 0 ? r : store_write_state(&c->store, &c->state, err);
+}
+
+static int open_shared(struct creation *c, struct error *err)
+{
+	char path[PATH_MAX];
+	int r = store_path(&c->store, c->state.sid, "client", path, err);
+
+	if (r < 0)
+		return r;
+	if (mkdir(path, 0711) < 0 || chmod(path, 0711) < 0)
+		return error_set(err, errno, "make %s", path);
+	c->shared = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return c->shared < 0 ? error_set(err, errno, "open %s", path) : 0;
+}
+
+static int start_shim(struct creation *c, struct error *err)
+{
+	struct shim_options options = {
+		.config = &c->config,
+		.state = &c->state,
+		.exec = "",
+		.args = &c->spec->process.args,
+		.netns = c->netns,
+		.cgroup = &c->cgroup,
+		.debug = c->cli->debug,
+	};
+	int r = open_shared(c, err);
+
+	if (r == 0)
+		r = cgroup_create(&c->cgroup, err);
+	if (r == 0)
+		r = process_io_open(&c->io, &c->spec->process, c->options, err);
+	if (r < 0)
+		return r;
+	memcpy(options.stdio, c->io.stdio, sizeof(options.stdio));
+	options.shared = c->shared;
+	r = shim_start(&c->shim, &options, err);
+	if (r < 0)
+		return r;
+	c->state.shim = c->shim.process;
+	return store_write_state(&c->store, &c->state, err);
+}
+
+static int hand_in(struct creation *c, struct error *err)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < c->guest.n_shares && r == 0; i++)
+		r = share_add(&c->state.monitor, c->guest.shares[i].source, c->guest.shares[i].name,
+			      c->guest.shares[i].readonly, err);
+	return r;
+}
+
+/* The VM, up to its agent's hello. */
+static int start_sandbox(struct creation *c, struct error *err)
+{
+	int64_t boot = (int64_t)c->config.runtime.create_container_timeout * 1000;
+	int r;
+
+	c->sandbox.store = &c->store;
+	c->sandbox.config = &c->config;
+	c->sandbox.cgroup = &c->cgroup;
+	c->sandbox.state = &c->state;
+	c->sandbox.debug = c->cli->debug;
+	r = sandbox_start(&c->sandbox, deadline_in_ms(LAUNCH_MS), err);
+	if (r == 0)
+		r = hand_in(c, err);
+	if (r == 0)
+		r = sandbox_connect(&c->store, &c->state, &c->decoder, deadline_in_ms(boot), err);
+	return r;
+}
+
+static int prepare_guest(struct creation *c, struct error *err)
+{
+	struct msg_create_sandbox sandbox = { .hostname = c->spec->hostname, .share = true };
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	sandbox.time_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	sandbox.log_level = c->cli->debug || c->config.agent.enable_debug ? LOG_DEBUG : LOG_INFO;
+	return decoder_request(&c->decoder, MSG_CREATE_SANDBOX, &sandbox, deadline_in_ms(AGENT_MS),
+			       NULL, NULL, err);
+}
+
+static int create_in_guest(struct creation *c, struct error *err)
+{
+	struct decoder_reply reply;
+	int r = prepare_guest(c, err);
+
+	if (r == 0)
+		r = decoder_request(&c->decoder, MSG_CREATE, &c->guest.create,
+				    deadline_in_ms(AGENT_MS), &reply, NULL, err);
+	if (r < 0)
+		return r;
+	c->state.handle = reply.handle;
+	c->state.guest_pid = reply.pid;
+	return shim_attach(&c->shim, reply.handle, c->spec->process.terminal,
+			   deadline_in_ms(AGENT_MS), err);
+}
+
+static int finish(struct creation *c, struct error *err)
+{
+	int r;
+
+	c->state.status = STATUS_CREATED;
+	r = store_write_state(&c->store, &c->state, err);
+	if (r == 0)
+		r = sandbox_commit(&c->sandbox, deadline_in_ms(COMMIT_MS), err);
+	if (r == 0 && c->options->pid_file != NULL)
+		r = container_write_pid(c->options->pid_file, c->state.shim.pid, err);
+	return r;
+}
+
+static int create(struct creation *c, const char *id, struct error *err)
+{
+	int r = read_input(c, id, err);
+
+	if (r == 0)
+		r = record(c, id, err);
+	if (r < 0)
+		return r;
+	logs_start_runtime(&c->config, c->cli->debug, c->state.sid, id, NULL);
+	warn_unapplied(c);
+	r = take_uids(c, err);
+	if (r == 0)
+		r = start_shim(c, err);
+	if (r == 0)
+		r = start_sandbox(c, err);
+	if (r == 0)
+		r = create_in_guest(c, err);
+	return r < 0 ? r : finish(c, err);
+}
+
+int container_create(const struct cli *cli, const char *id,
+		     const struct container_options *options, struct container_child *ret_child,
+		     struct error *err)
+{
+	CLEANUP(creation_fini)
+	struct creation c = { .cli = cli,
+			      .options = options,
+			      .lock = STORE_LOCK_NONE,
+			      .io = PROCESS_IO_NONE,
+			      .shim = SHIM_NONE,
+			      .sandbox = SANDBOX_NONE,
+			      .decoder = DECODER_NONE,
+			      .netns = -1,
+			      .shared = -1 };
+	int r = create(&c, id, err);
+
+	if (r < 0) {
+		undo(&c);
+		return error_prefix(err, str_starts(err->text, "exec: ")
+						 ? "kata-runtime create failed: unable to start "
+						   "container process"
+						 : "kata-runtime create failed");
+	}
+	log_info("container created", KV("shim", c.state.shim.pid),
+		 KV("monitor", c.state.monitor.pid));
+	if (ret_child != NULL) {
+		ret_child->shim = c.state.shim;
+		ret_child->master = steal_fd(&c.io.master);
+	}
+	return 0;
+}

@@ -1,0 +1,184 @@
+/* A further process in a container: see container.h. Runs in kata-runtime as root. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "common/log.h"
+#include "common/process.h"
+#include "common/str.h"
+#include "kata-runtime/cgroup.h"
+#include "kata-runtime/config.h"
+#include "kata-runtime/container.h"
+#include "kata-runtime/guest-spec.h"
+#include "kata-runtime/logs.h"
+#include "kata-runtime/process-io.h"
+#include "kata-runtime/sandbox.h"
+#include "kata-runtime/shim.h"
+
+enum { AGENT_MS = 30000 };
+
+struct execution {
+	const struct cli *cli;
+	const struct container_options *options;
+	const struct spec_process *process;
+	struct config config;
+	struct store store;
+	struct state state;
+	struct cgroup cgroup;
+	struct process_io io;
+	struct shim shim;
+	struct decoder decoder;
+	struct msg_exec request;
+	int netns, shared;
+	char name[32]; /* of this exec, for logs */
+};
+
+static void execution_fini(struct execution *e)
+{
+	decoder_close(&e->decoder);
+	guest_process_fini(&e->request.process);
+	process_io_close(&e->io);
+	cgroup_fini(&e->cgroup);
+	state_fini(&e->state);
+	config_fini(&e->config);
+	fd_close(&e->shim.control);
+	fd_close(&e->netns);
+	fd_close(&e->shared);
+}
+
+/* The container's network namespace is that of its shim. */
+static int open_places(struct execution *e, struct error *err)
+{
+	char path[PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", e->state.shim.pid);
+	e->netns = open(path, O_RDONLY | O_CLOEXEC);
+	if (e->netns < 0 || !process_alive(e->state.shim.pid, e->state.shim.start_ticks))
+		return error_say(err, ESRCH, "container not running");
+	r = store_path(&e->store, e->state.sid, "client", path, err);
+	if (r < 0)
+		return r;
+	e->shared = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return e->shared < 0 ? error_set(err, errno, "open %s", path) : 0;
+}
+
+/* Records of earlier execs that have ended: a health check makes one every few seconds. */
+static int prune(struct process_ref shim, void *userdata)
+{
+	const struct execution *e = userdata;
+
+	if (!process_alive(shim.pid, shim.start_ticks))
+		store_remove_exec(&e->store, e->state.sid, shim.pid, NULL);
+	return 0;
+}
+
+static int start_shim(struct execution *e, struct error *err)
+{
+	struct shim_options options = {
+		.config = &e->config,
+		.state = &e->state,
+		.exec = e->name,
+		.args = &e->process->args,
+		.cgroup = &e->cgroup,
+		.debug = e->cli->debug,
+	};
+	int r = open_places(e, err);
+
+	if (r == 0)
+		r = cgroup_load(&e->state.cgroups, e->cli->rootless, &e->cgroup, err);
+	if (r == 0)
+		r = process_io_open(&e->io, e->process, e->options, err);
+	if (r < 0)
+		return r;
+	memcpy(options.stdio, e->io.stdio, sizeof(options.stdio));
+	options.shared = e->shared;
+	options.netns = e->netns;
+	store_each_exec(&e->store, e->state.sid, prune, e, NULL);
+	r = shim_start(&e->shim, &options, err);
+	return r < 0 ? r : store_add_exec(&e->store, e->state.sid, e->shim.process, err);
+}
+
+static int run_in_guest(struct execution *e, struct error *err)
+{
+	struct decoder_reply reply;
+	struct msg_start start;
+	int r = guest_process_make(e->process, &e->request.process, err);
+
+	e->request.container = e->state.id;
+	if (r == 0)
+		r = sandbox_connect(&e->store, &e->state, &e->decoder, deadline_in_ms(AGENT_MS),
+				    err);
+	if (r == 0)
+		r = decoder_request(&e->decoder, MSG_EXEC, &e->request, deadline_in_ms(AGENT_MS),
+				    &reply, NULL, err);
+	if (r == 0)
+		r = shim_attach(&e->shim, reply.handle, e->process->terminal,
+				deadline_in_ms(AGENT_MS), err);
+	if (r < 0)
+		return r;
+	start.handle = reply.handle;
+	return decoder_request(&e->decoder, MSG_START, &start, deadline_in_ms(AGENT_MS), NULL, NULL,
+			       err);
+}
+
+static int execute(struct execution *e, const char *id, struct error *err)
+{
+	int r = container_load(e->cli, id, &e->store, &e->state, err);
+
+	if (r == 0)
+		r = process_io_check(e->options, err);
+	if (r == 0 && container_status(&e->state) == STATUS_STOPPED)
+		r = error_say(err, ESRCH, "cannot exec in a stopped container");
+	if (r == 0 && container_status(&e->state) == STATUS_CREATING)
+		r = error_say(err, EAGAIN, "cannot exec in a container that is being created");
+	if (r == 0)
+		r = config_load(e->cli->config_file, &e->config, err);
+	if (r < 0)
+		return r;
+	snprintf(e->name, sizeof(e->name), "%d", getpid());
+	logs_start_runtime(&e->config, e->cli->debug, e->state.sid, id, e->name);
+	r = start_shim(e, err);
+	if (r == 0)
+		r = run_in_guest(e, err);
+	if (r == 0 && e->options->pid_file != NULL)
+		r = container_write_pid(e->options->pid_file, e->shim.process.pid, err);
+	return r;
+}
+
+int container_exec(const struct cli *cli, const char *id, const struct spec_process *process,
+		   const struct container_options *options, struct container_child *ret_child,
+		   struct error *err)
+{
+	CLEANUP(execution_fini)
+	struct execution e = { .cli = cli,
+			       .options = options,
+			       .process = process,
+			       .io = PROCESS_IO_NONE,
+			       .shim = SHIM_NONE,
+			       .decoder = DECODER_NONE,
+			       .netns = -1,
+			       .shared = -1 };
+	int r = execute(&e, id, err);
+
+	if (r < 0) {
+		pid_t pid = e.shim.process.pid;
+
+		shim_abort(&e.shim);
+		if (pid > 0)
+			store_remove_exec(&e.store, e.state.sid, pid, NULL);
+		return error_prefix(err, str_starts(err->text, "exec: ")
+						 ? "exec failed: unable to start container process"
+						 : "exec failed");
+	}
+	log_debug("process started", KV("shim", e.shim.process.pid));
+	if (ret_child != NULL) {
+		ret_child->shim = e.shim.process;
+		ret_child->master = steal_fd(&e.io.master);
+	}
+	return 0;
+}

@@ -1,0 +1,340 @@
+/* The container's life after create: see container.h. Runs in kata-runtime as root. */
+#include "kata-runtime/container.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "common/id.h"
+#include "common/log.h"
+#include "common/process.h"
+#include "common/str.h"
+#include "kata-runtime/cgroup.h"
+#include "kata-runtime/config.h"
+#include "kata-runtime/logs.h"
+#include "kata-runtime/sandbox.h"
+#include "kata-runtime/uids.h"
+
+enum {
+	LOCK_MS = 10000,
+	AGENT_MS = 10000,    /* an answer of the agent */
+	AGENT_KILL_MS = 500, /* to SIGKILL: then the VM is killed instead */
+	DESTROY_MS = 5000,
+};
+
+int container_load(const struct cli *cli, const char *id, struct store *ret_store,
+		   struct state *ret_state, struct error *err)
+{
+	char sid[SID_SIZE];
+	int r = id_check(id, err);
+
+	if (r == 0)
+		r = store_open(ret_store, cli->root, NULL, false, err);
+	if (r == 0)
+		r = store_sid(ret_store, id, sid, err);
+	if (r == 0)
+		r = store_read_state(ret_store, sid, ret_state, err);
+	if (r == -ENOENT)
+		return error_say(err, ENOENT, "container does not exist: %s", id);
+	return r;
+}
+
+enum container_status container_status(const struct state *state)
+{
+	/* While it is being created there may be no shim yet; its creator then lives. */
+	if (state->status == STATUS_CREATING && state->shim.pid == 0)
+		return STATUS_CREATING;
+	if (!process_alive(state->shim.pid, state->shim.start_ticks))
+		return STATUS_STOPPED;
+	return state->status;
+}
+
+const char *container_status_name(const struct state *state)
+{
+	enum container_status status = container_status(state);
+
+	return status_name(status == STATUS_STARTING ? STATUS_RUNNING : status);
+}
+
+/* Starts the runtime's log for a verb on a container that exists. */
+static int begin(const struct cli *cli, const char *id, struct store *store, struct state *state,
+		 struct error *err)
+{
+	struct config config;
+	int r = container_load(cli, id, store, state, err);
+
+	if (r < 0)
+		return r;
+	/* A configuration broken since then must not keep a container from being ended. */
+	if (config_load(cli->config_file, &config, NULL) == 0) {
+		logs_start_runtime(&config, cli->debug, state->sid, id, NULL);
+		config_fini(&config);
+	}
+	return 0;
+}
+
+/* --- start ---------------------------------------------------------------------------------- */
+
+static int start_locked(const struct store *store, struct state *state, struct error *err)
+{
+	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
+	struct msg_start start;
+	int r;
+
+	switch (container_status(state)) {
+	case STATUS_CREATED:
+		break;
+	case STATUS_STARTING:
+	case STATUS_RUNNING:
+		return error_say(err, EBUSY, "cannot start an already running container");
+	default:
+		return error_say(err, EINVAL, "cannot start a container that has stopped");
+	}
+	state->status = STATUS_STARTING;
+	r = store_write_state(store, state, err);
+	if (r == 0)
+		r = sandbox_connect(store, state, &decoder, deadline_in_ms(AGENT_MS), err);
+	if (r < 0)
+		return r;
+	start.handle = state->handle;
+	r = decoder_request(&decoder, MSG_START, &start, deadline_in_ms(AGENT_MS), NULL, NULL, err);
+	if (r < 0)
+		return r;
+	state->status = STATUS_RUNNING;
+	log_info("container started");
+	return store_write_state(store, state, err);
+}
+
+int container_start(const struct cli *cli, const char *id, struct error *err)
+{
+	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
+	CLEANUP(state_fini) struct state state = { 0 };
+	struct store store;
+	int r = begin(cli, id, &store, &state, err);
+
+	if (r == 0)
+		r = store_lock(&store, state.sid, deadline_in_ms(LOCK_MS), &lock, err);
+	if (r < 0)
+		return r;
+	state_fini(&state); /* what it was before we had the lock */
+	r = container_load(cli, id, &store, &state, err);
+	return r < 0 ? r : start_locked(&store, &state, err);
+}
+
+/* --- kill ----------------------------------------------------------------------------------- */
+
+static void kill_ref(const struct process_ref *process)
+{
+	CLEANUP(fd_close) int fd = process_open(process->pid, process->start_ticks, NULL);
+
+	if (fd >= 0)
+		pidfd_send_signal(fd, SIGKILL, NULL, 0);
+}
+
+static int request_signal(const struct store *store, const struct state *state, int signal,
+			  bool all, int64_t deadline, struct error *err)
+{
+	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
+	struct msg_signal message = { .handle = state->handle,
+				      .signum = (uint32_t)signal,
+				      .all = all };
+	int r = sandbox_connect(store, state, &decoder, deadline, err);
+
+	return r < 0 ? r
+		     : decoder_request(&decoder, MSG_SIGNAL, &message, deadline, NULL, NULL, err);
+}
+
+int container_kill(const struct cli *cli, const char *id, int signal, bool all, struct error *err)
+{
+	CLEANUP(state_fini) struct state state = { 0 };
+	struct store store;
+	int r = begin(cli, id, &store, &state, err);
+
+	if (r < 0)
+		return r;
+	if (container_status(&state) == STATUS_STOPPED)
+		return all ? 0 : error_say(err, ESRCH, "container not running");
+	r = request_signal(&store, &state, signal, all,
+			   deadline_in_ms(signal == SIGKILL ? AGENT_KILL_MS : AGENT_MS), err);
+	if (r == 0)
+		return 0;
+	if (r == -ESRCH)
+		return all ? 0 : error_say(err, ESRCH, "container not running");
+	if (signal != SIGKILL)
+		return r;
+	/* SIGKILL never depends on the guest: first the shim, so that it looks killed. */
+	log_warning("the agent did not take SIGKILL, the VM is killed", KV_ERR(err));
+	kill_ref(&state.shim);
+	return sandbox_kill(&state, deadline_in_ms(DESTROY_MS), err);
+}
+
+/* --- delete --------------------------------------------------------------------------------- */
+
+/* The exec shims would end with their VM; killed, they look killed to who waits for them. */
+static int kill_exec(struct process_ref shim, void *userdata)
+{
+	(void)userdata;
+	kill_ref(&shim);
+	return 0;
+}
+
+static int wait_shim(const struct state *state, int64_t deadline, struct error *err)
+{
+	CLEANUP(fd_close) int fd = process_open(state->shim.pid, state->shim.start_ticks, NULL);
+	int r = fd < 0 ? 0 : process_wait_gone(fd, deadline, err);
+
+	waitpid(state->shim.pid > 0 ? state->shim.pid : -2, NULL, WNOHANG); /* when it is ours */
+	return r;
+}
+
+int container_destroy(const struct store *store, const struct state *state,
+		      struct store_lock *lock, struct error *err)
+{
+	int64_t deadline = deadline_in_ms(DESTROY_MS);
+	CLEANUP(cgroup_fini) struct cgroup cgroup = { 0 };
+	char dir[PATH_MAX];
+	int r;
+
+	kill_ref(&state->shim);
+	store_each_exec(store, state->sid, kill_exec, NULL, NULL);
+	r = sandbox_kill(state, deadline, err);
+	if (r == 0)
+		r = wait_shim(state, deadline, err);
+	if (r == 0)
+		r = cgroup_load(&state->cgroups, false, &cgroup, err);
+	if (r == 0)
+		r = cgroup_remove(&cgroup, deadline, err);
+	if (r == 0 && state->uid_base != 0) {
+		r = str_format(dir, sizeof(dir), "%s/uid", store->base);
+		if (r == 0)
+			r = uids_release(dir, state->uid_slot, err);
+	}
+	return r < 0 ? r : store_remove(store, state->id, state->sid, lock, err);
+}
+
+/*
+ * The monitor of a sandbox whose state cannot be read: its command line ends in the sid. Only
+ * root could have made another process look so.
+ */
+static void find_monitor(const char *sid, struct process_ref *ret)
+{
+	CLEANUP(dir_close) DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	while (proc != NULL && (entry = readdir(proc)) != NULL) {
+		const char want[] = "kata-proxy\0monitor";
+		CLEANUP(fd_close) int fd = -1;
+		char path[300], text[128] = "";
+		uint64_t pid;
+
+		if (str_to_u64(entry->d_name, INT32_MAX, &pid) < 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || read(fd, text, sizeof(text) - 1) < (ssize_t)sizeof(want))
+			continue;
+		if (memcmp(text, want, sizeof(want)) == 0 && str_eq(text + sizeof(want), sid) &&
+		    process_start_time((pid_t)pid, &ret->start_ticks, NULL) == 0)
+			ret->pid = (pid_t)pid;
+	}
+}
+
+/* Removal without a usable state: what can be derived from the id. */
+static int destroy_unknown(const struct store *store, const char *id, const char *sid,
+			   struct store_lock *lock, struct error *err)
+{
+	CLEANUP(state_fini) struct state state = { 0 };
+	int r = state_init(&state, store, id, err);
+
+	if (r < 0)
+		return r;
+	find_monitor(sid, &state.monitor);
+	return container_destroy(store, &state, lock, err);
+}
+
+/* A verb that hangs must not keep a container from being removed. */
+static int lock_by_force(const struct store *store, const char *sid, struct store_lock *lock,
+			 struct error *err)
+{
+	struct store_holder holder;
+	int r = store_lock(store, sid, deadline_in_ms(STORE_HOLDER_OLD_MS), lock, err);
+
+	if (r != -ETIMEDOUT || store_lock_holder(store, sid, &holder, NULL) != 1)
+		return r;
+	log_warning("the holder of the container's lock is killed", KV("pid", holder.process.pid));
+	kill_ref(&holder.process);
+	return store_lock(store, sid, deadline_in_ms(STORE_HOLDER_OLD_MS), lock, err);
+}
+
+static int delete_locked(const struct cli *cli, const char *id, const struct store *store,
+			 const char *sid, bool force, struct store_lock *lock, struct error *err)
+{
+	CLEANUP(state_fini) struct state state = { 0 };
+	struct store same;
+	int r = container_load(cli, id, &same, &state, err);
+
+	if (r == -ENOENT)
+		return force ? store_remove(store, id, sid, lock, err) : r;
+	if (r < 0)
+		return force ? destroy_unknown(store, id, sid, lock, err) : r;
+	if (!force && container_status(&state) != STATUS_STOPPED &&
+	    container_status(&state) != STATUS_CREATED)
+		return error_say(err, EBUSY,
+				 "cannot delete container %s that is not stopped: %s", id,
+				 container_status_name(&state));
+	r = container_destroy(store, &state, lock, err);
+	if (r == 0)
+		log_info("container deleted");
+	return r;
+}
+
+int container_delete(const struct cli *cli, const char *id, bool force, struct error *err)
+{
+	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
+	CLEANUP(state_fini) struct state state = { 0 };
+	char sid[SID_SIZE];
+	struct store store;
+	int r = id_check(id, err);
+
+	if (r == 0)
+		r = store_open(&store, cli->root, NULL, false, err);
+	if (r == 0)
+		r = store_sid(&store, id, sid, err);
+	if (r < 0)
+		return r;
+	if (!store_exists(&store, id, sid))
+		return force ? 0 : error_say(err, ENOENT, "container does not exist: %s", id);
+	begin(cli, id, &store, &state, NULL);
+	r = force ? lock_by_force(&store, sid, &lock, err)
+		  : store_lock(&store, sid, deadline_in_ms(LOCK_MS), &lock, err);
+	return r < 0 ? r : delete_locked(cli, id, &store, sid, force, &lock, err);
+}
+
+/* --- pid files ------------------------------------------------------------------------------ */
+
+int container_write_pid(const char *path, pid_t pid, struct error *err)
+{
+	CLEANUP(fd_close) int fd = -1;
+	char temp[PATH_MAX], text[16];
+	int n = snprintf(text, sizeof(text), "%d", pid);
+
+	if (str_format(temp, sizeof(temp), "%s.%d.tmp", path, getpid()) < 0)
+		return error_set(err, ENAMETOOLONG, "pid file %s", path);
+	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0644);
+	if (fd < 0)
+		return error_set(err, errno, "make pid file %s", temp);
+	if (write(fd, text, (size_t)n) != n || rename(temp, path) < 0) {
+		n = errno;
+		unlink(temp);
+		return error_set(err, n, "write pid file %s", path);
+	}
+	return 0;
+}

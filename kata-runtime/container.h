@@ -1,0 +1,69 @@
+/* The container's life: what the verbs of the command line do. */
+#ifndef KATA_RUNTIME_CONTAINER_H
+#define KATA_RUNTIME_CONTAINER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "kata-runtime/cli.h"
+#include "kata-runtime/decoder.h"
+#include "kata-runtime/spec.h"
+#include "kata-runtime/store.h"
+
+/* What create, run and exec have in common. */
+struct container_options {
+	const char *bundle;         /* NULL: the current directory */
+	const char *console_socket; /* NULL: none */
+	const char *pid_file;       /* NULL: none */
+	const char *preserve_fds;   /* NULL or a number; only 0 can be given to a VM */
+	bool detach;                /* nobody waits in the foreground */
+};
+
+/* A process of ours that stands in for one in a container, for who waits for it. */
+struct container_child {
+	struct process_ref shim;
+	int master; /* terminal of a foreground process, -1: none */
+};
+
+/*
+ * Creates the container with all its resources; on failure nothing is left. ret_child may be NULL;
+ * else the caller waits for it, and owns the terminal.
+ */
+int container_create(const struct cli *cli, const char *id,
+		     const struct container_options *options, struct container_child *ret_child,
+		     struct error *err);
+
+/* Lets its process run. */
+int container_start(const struct cli *cli, const char *id, struct error *err);
+
+/* Sends a signal: -ESRCH "container not running" when it has stopped, unless all. */
+int container_kill(const struct cli *cli, const char *id, int signal, bool all,
+		   struct error *err);
+
+/* Removes it and everything of it; see CLIENTS for force. */
+int container_delete(const struct cli *cli, const char *id, bool force, struct error *err);
+
+/* A further process; see container_create() for ret_child. */
+int container_exec(const struct cli *cli, const char *id, const struct spec_process *process,
+		   const struct container_options *options, struct container_child *ret_child,
+		   struct error *err);
+
+/* The state on disk, and what really is: "does not exist" is -ENOENT. */
+int container_load(const struct cli *cli, const char *id, struct store *ret_store,
+		   struct state *ret_state, struct error *err);
+
+/* The status as OCI knows it: a container whose shim is gone has stopped. */
+enum container_status container_status(const struct state *state);
+
+/* "creating", "created", "running", "stopped". */
+const char *container_status_name(const struct state *state);
+
+/* Ends and removes all of it, from what the state says. The lock is let go of. */
+int container_destroy(const struct store *store, const struct state *state,
+		      struct store_lock *lock, struct error *err);
+
+/* Writes a pid file whole: a temporary file beside it, renamed. */
+int container_write_pid(const char *path, pid_t pid, struct error *err);
+
+#endif

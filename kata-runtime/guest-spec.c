@@ -1,0 +1,228 @@
+/* From config.json to CREATE: see guest-spec.h. Pure but for looking at mount sources. */
+#include "kata-runtime/guest-spec.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#include "common/cleanup.h"
+#include "common/str.h"
+#include "kata-runtime/share.h"
+#include "kata-runtime/spec-mount.h"
+
+void guest_process_fini(struct msg_process *process)
+{
+	free(process->groups);
+	free(process->rlimits);
+	process->groups = NULL;
+	process->rlimits = NULL;
+}
+
+int guest_process_make(const struct spec_process *process, struct msg_process *ret,
+		       struct error *err)
+{
+	*ret = (struct msg_process){
+		.args = process->args,
+		.env = process->env,
+		.cwd = process->cwd,
+		.terminal = process->terminal,
+		.rows = process->rows,
+		.columns = process->columns,
+		.uid = process->uid,
+		.gid = process->gid,
+		.n_groups = process->n_groups,
+		.has_umask = process->has_umask,
+		.umask = process->umask,
+		.has_capabilities = process->has_capabilities,
+		.capabilities = { .bounding = process->capabilities.bounding,
+				  .effective = process->capabilities.effective,
+				  .permitted = process->capabilities.permitted,
+				  .inheritable = process->capabilities.inheritable,
+				  .ambient = process->capabilities.ambient },
+		.no_new_privileges = process->no_new_privileges,
+		.n_rlimits = process->n_rlimits,
+		.has_oom_score_adj = process->has_oom_score_adj,
+		.oom_score_adj = process->oom_score_adj,
+	};
+	ret->groups = calloc(process->n_groups + 1UL, sizeof(*ret->groups));
+	ret->rlimits = calloc(process->n_rlimits + 1UL, sizeof(*ret->rlimits));
+	if (ret->groups == NULL || ret->rlimits == NULL) {
+		guest_process_fini(ret);
+		return error_set(err, ENOMEM, "process");
+	}
+	for (uint32_t i = 0; i < process->n_groups; i++)
+		ret->groups[i].gid = process->groups[i];
+	for (uint32_t i = 0; i < process->n_rlimits; i++)
+		ret->rlimits[i] = (struct msg_rlimit){ .resource = process->rlimits[i].resource,
+						       .soft = process->rlimits[i].soft,
+						       .hard = process->rlimits[i].hard };
+	return 0;
+}
+
+/* The VM has its own; a container of another VM cannot be joined. */
+static int check_namespaces(const struct spec *spec, struct error *err)
+{
+	static const struct {
+		enum spec_namespace_type type;
+		const char *name;
+	} own[] = { { NAMESPACE_PID, "pid" },
+		    { NAMESPACE_IPC, "ipc" },
+		    { NAMESPACE_UTS, "uts" },
+		    { NAMESPACE_MOUNT, "mount" },
+		    { NAMESPACE_CGROUP, "cgroup" },
+		    { NAMESPACE_TIME, "time" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		const struct spec_namespace *n = &spec->namespaces[own[i].type];
+
+		if (n->wanted && n->path[0] != '\0')
+			return error_say(err, ENOTSUP,
+					 "config.json: linux.namespaces: the %s namespace %s lies "
+					 "outside the container's VM and cannot be joined",
+					 own[i].name, n->path);
+	}
+	return 0;
+}
+
+static int add_share(struct guest_spec *guest, const char *container, const char *source,
+		     uint32_t number, bool readonly, struct msg_mount *mount, struct error *err)
+{
+	struct guest_share *share = &guest->shares[guest->n_shares++];
+	int r = share_check(source, err);
+
+	if (r < 0)
+		return r;
+	share->source = source;
+	share->readonly = readonly;
+	if (str_format(share->name, sizeof(share->name), "%s/m%u", container, number) < 0)
+		return error_set(err, ENAMETOOLONG, "%s", container);
+	mount->type = "share";
+	mount->source = share->name;
+	return 0;
+}
+
+/* A bind mount of the host's shared memory would share nothing with the host: the guest's own. */
+static bool is_shm(const struct spec_mount *m)
+{
+	return str_eq(m->destination, "/dev/shm");
+}
+
+static int make_mount(struct guest_spec *guest, const char *container, const struct spec_mount *m,
+		      uint32_t number, struct error *err)
+{
+	struct mount_options *options = &guest->options[number];
+	struct msg_mount *mount = &guest->create.mounts[number];
+	bool bind;
+	int r;
+
+	r = mount_options_parse(m, options, err);
+	if (r < 0)
+		return r;
+	guest->n_options = number + 1;
+	bind = (options->flags & MS_BIND) != 0 || str_eq(m->type, "bind");
+	*mount = (struct msg_mount){ .destination = m->destination,
+				     .type = m->type,
+				     .source = m->source,
+				     .flags = options->flags,
+				     .propagation = options->propagation,
+				     .data = options->data,
+				     .copy_up = options->copy_up };
+	if (!bind)
+		return 0;
+	if (is_shm(m)) {
+		mount->type = "tmpfs";
+		mount->source = "shm";
+		mount->flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+		mount->data = "mode=1777,size=65536k";
+		return 0;
+	}
+	return add_share(guest, container, m->source, number, (options->flags & MS_RDONLY) != 0,
+			 mount, err);
+}
+
+static int make_devices(const struct spec *spec, struct msg_create *create, struct error *err)
+{
+	static char *const kinds[] = { "c", "b", "p" };
+
+	create->devices = calloc(spec->n_devices + 1UL, sizeof(*create->devices));
+	if (create->devices == NULL)
+		return error_set(err, ENOMEM, "devices");
+	create->n_devices = spec->n_devices;
+	for (uint32_t i = 0; i < spec->n_devices; i++) {
+		const struct spec_device *d = &spec->devices[i];
+
+		create->devices[i] = (struct msg_device){
+			.path = d->path,
+			.kind = kinds[d->kind == 'c' ? 0 : d->kind == 'b' ? 1 : 2],
+			.major = d->major,
+			.minor = d->minor,
+			.mode = d->mode,
+			.uid = d->uid,
+			.gid = d->gid,
+		};
+	}
+	return 0;
+}
+
+static int fill(const struct spec *spec, const char *container, struct guest_spec *guest,
+		struct error *err)
+{
+	struct msg_create *create = &guest->create;
+	int r = check_namespaces(spec, err);
+
+	if (r == 0)
+		r = guest_process_make(&spec->process, &create->process, err);
+	if (r == 0)
+		r = make_devices(spec, create, err);
+	if (r < 0)
+		return r;
+	create->mounts = calloc(spec->n_mounts + 1UL, sizeof(*create->mounts));
+	guest->options = calloc(spec->n_mounts + 1UL, sizeof(*guest->options));
+	guest->shares = calloc(spec->n_mounts + 1UL, sizeof(*guest->shares));
+	if (create->mounts == NULL || guest->options == NULL || guest->shares == NULL)
+		return error_set(err, ENOMEM, "mounts");
+	if (str_format(guest->rootfs, sizeof(guest->rootfs), "%s/rootfs", container) < 0)
+		return error_set(err, ENAMETOOLONG, "%s", container);
+	guest->shares[guest->n_shares++] = (struct guest_share){ .source = spec->root_path };
+	memcpy(guest->shares[0].name, guest->rootfs, sizeof(guest->rootfs));
+	for (uint32_t i = 0; i < spec->n_mounts && r == 0; i++) {
+		r = make_mount(guest, container, &spec->mounts[i], i, err);
+		create->n_mounts = i + 1;
+	}
+	return r;
+}
+
+int guest_spec_make(const struct spec *spec, const char *container, struct guest_spec *ret,
+		    struct error *err)
+{
+	int r;
+
+	*ret = (struct guest_spec){
+		.create = { .container = (char *)container,
+			    .readonly = spec->root_readonly,
+			    .hostname = spec->hostname,
+			    .propagation = spec->root_propagation,
+			    .masked_paths = spec->masked_paths,
+			    .readonly_paths = spec->readonly_paths },
+	};
+	r = fill(spec, container, ret, err);
+	if (r < 0) {
+		guest_spec_fini(ret);
+		return r;
+	}
+	ret->create.rootfs = ret->rootfs;
+	return 0;
+}
+
+void guest_spec_fini(struct guest_spec *guest)
+{
+	for (uint32_t i = 0; i < guest->n_options; i++)
+		mount_options_fini(&guest->options[i]);
+	guest_process_fini(&guest->create.process);
+	free(guest->options);
+	free(guest->shares);
+	free(guest->create.mounts);
+	free(guest->create.devices);
+	*guest = (struct guest_spec){ 0 };
+}

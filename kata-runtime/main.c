@@ -1,0 +1,162 @@
+/*
+ * kata-runtime: the OCI command line. Straight-line blocking code: a verb prepares, asks the agent
+ * through the proxy, and exits. Called by docker, containerd, podman and people; runs as root.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/privsep.h"
+#include "common/str.h"
+#include "kata-runtime/cli.h"
+
+static const struct verb {
+	const char *name;
+	int (*run)(const struct cli *cli, int argc, char **argv, struct error *err);
+	int failure; /* exit status of a failure; runc's */
+	const char *help;
+} verbs[] = {
+	{ "create", cmd_create, 1, "make a container and its VM; its process waits for start" },
+	{ "start", cmd_start, 1, "run the process of a created container" },
+	{ "run", cmd_run, 1, "create, start, wait, delete" },
+	{ "exec", cmd_exec, 255, "run a further process in a container" },
+	{ "kill", cmd_kill, 1, "send a signal" },
+	{ "delete", cmd_delete, 1, "remove a container and its VM" },
+	{ "state", cmd_state, 1, "print a container's state as JSON" },
+	{ "list", cmd_list, 1, "list the containers of a root" },
+	{ "ps", cmd_ps, 1, "list the processes of a container" },
+	{ "spec", cmd_spec, 1, "write a config.json to begin with" },
+	{ "check", cmd_check, 1, "tell what this host gives to a VM" },
+};
+
+static int print_version(void)
+{
+	printf("kata-runtime version %s\nspec: 1.1.0\n", KATA_VERSION);
+	return 0;
+}
+
+static int print_help(const struct cli_option *options, size_t count)
+{
+	printf("usage: kata-runtime [OPTION...] VERB [ARGUMENT...]\n\n"
+	       "An OCI runtime that gives each container a virtual machine of its own.\n\nverbs:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
+	printf("\noptions:\n");
+	cli_print_options(options, count);
+	return 0;
+}
+
+/* How many words of argv belong to the global options: the verb is the first other one. */
+static int find_verb(int argc, char **argv)
+{
+	static const char *const with_value[] = { "--root",   "--log",	     "--log-format",
+						  "--rootless", "--kata-config", "--criu" };
+	int i = 1;
+
+	while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0') {
+		bool value = false;
+
+		for (size_t k = 0; k < ARRAY_SIZE(with_value); k++)
+			value = value || str_eq(argv[i], with_value[k]);
+		i += 1 + value;
+	}
+	return i < argc ? i : argc;
+}
+
+static int check_globals(struct cli *cli, const char *log_format, const char *rootless,
+			 struct error *err)
+{
+	if (!str_eq(log_format, "text") && !str_eq(log_format, "json"))
+		return error_say(err, EINVAL, "--log-format is text or json, not \"%s\"", log_format);
+	if (!str_eq(rootless, "true") && !str_eq(rootless, "false") && !str_eq(rootless, "auto"))
+		return error_say(err, EINVAL, "--rootless is true, false or auto, not \"%s\"",
+				 rootless);
+	cli->log_json = str_eq(log_format, "json");
+	cli->rootless = str_eq(rootless, "true");
+	return 0;
+}
+
+static const struct verb *lookup(const char *name, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (str_eq(verbs[i].name, name))
+			return &verbs[i];
+	error_say(err, EINVAL, "there is no verb \"%s\"; kata-runtime --help lists them", name);
+	return NULL;
+}
+
+/*
+ * A manager may leave descriptors open for us, among them sockets of its own; no child may get
+ * one. It may also ignore signals for us, which children would inherit.
+ */
+static int clean_inheritance(struct error *err)
+{
+	sigset_t set;
+
+	for (int s = 1; s < NSIG; s++)
+		if (s != SIGCHLD)
+			signal(s, SIG_DFL);
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	return privsep_close_others(NULL, 0, err);
+}
+
+int main(int argc, char **argv)
+{
+	const char *log_format = "text", *rootless = "auto", *criu;
+	bool version = false, help = false, unused;
+	struct cli cli = { 0 };
+	struct error err = { 0 };
+	const struct cli_option options[] = {
+		{ "root", 0, CLI_TEXT, &cli.root, "directory of the container ids" },
+		{ "log", 0, CLI_TEXT, &cli.log_file, "file that gets one line per failure" },
+		{ "log-format", 0, CLI_TEXT, &log_format, "text or json" },
+		{ "debug", 0, CLI_FLAG, &cli.debug, "log debug records of every component" },
+		{ "systemd-cgroup", 0, CLI_FLAG, &cli.systemd_cgroup,
+		  "cgroupsPath is slice:prefix:name" },
+		{ "rootless", 0, CLI_TEXT, &rootless, "true: go on where a cgroup cannot be made" },
+		{ "kata-config", 0, CLI_TEXT, &cli.config_file, "read this configuration only" },
+		{ "criu", 0, CLI_TEXT, &criu, "accepted, without meaning here" },
+		{ "no-color", 0, CLI_FLAG, &unused, "accepted, without meaning here" },
+		{ "version", 'v', CLI_FLAG, &version, "print the version" },
+		{ "help", 'h', CLI_FLAG, &help, "print this" },
+	};
+	CLEANUP(cli_list_free) struct cli_list words = { 0 };
+	const struct verb *verb;
+	int at, r;
+
+	at = find_verb(argc, argv);
+	r = cli_parse(options, ARRAY_SIZE(options), at, argv, 0, &words, &err);
+	if (r == 0)
+		r = check_globals(&cli, log_format, rootless, &err);
+	if (r == 0 && version)
+		return print_version();
+	if (r == 0 && (help || at == argc || str_eq(argv[at], "help")))
+		return print_help(options, ARRAY_SIZE(options));
+	if (r < 0) {
+		cli_report(&cli, &err);
+		return EXIT_FAILURE;
+	}
+	verb = lookup(argv[at], &err);
+	if (verb == NULL) {
+		cli_report(&cli, &err);
+		return EXIT_FAILURE;
+	}
+	r = clean_inheritance(&err);
+	if (r == 0)
+		r = verb->run(&cli, argc - at, argv + at, &err);
+	if (r < 0) {
+		cli_report(&cli, &err);
+		log_error("the verb failed", KV_S("verb", verb->name), KV_ERR(&err));
+		return verb->failure;
+	}
+	return r;
+}

@@ -1,0 +1,376 @@
+/* A sandbox's processes from the outside: see sandbox.h. Runs in kata-runtime as root. */
+#include "kata-runtime/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "common/fdpass.h"
+#include "common/launch.h"
+#include "common/log.h"
+#include "common/process.h"
+#include "common/str.h"
+#include "kata-runtime/accel.h"
+#include "kata-runtime/logs.h"
+#include "kata-runtime/qemu-args.h"
+#include "kata-runtime/spawn.h"
+#include "kata-runtime/virtiofsd-args.h"
+#include "kata-runtime/virtiofsd-probe.h"
+
+/* The descriptors of LAUNCH while they are collected. */
+struct cargo {
+	int fds[FDPASS_MAX];
+	struct msg_launch_fd names[FDPASS_MAX];
+	uint32_t count;
+};
+
+static void cargo_fini(struct cargo *cargo)
+{
+	for (uint32_t i = 0; i < cargo->count; i++)
+		close(cargo->fds[i]);
+	cargo->count = 0;
+}
+
+/* Takes fd, which may be a negative errno that is passed on. */
+static int cargo_add(struct cargo *cargo, const char *name, int fd)
+{
+	if (fd < 0)
+		return fd;
+	cargo->fds[cargo->count] = fd;
+	cargo->names[cargo->count++].name = (char *)name;
+	return 0;
+}
+
+static int cargo_open(struct cargo *cargo, const char *name, const char *what, const char *path,
+		      int flags, struct error *err)
+{
+	int fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return error_set(err, errno, "%s %s", what, path);
+	return cargo_add(cargo, name, fd);
+}
+
+static int cargo_log(struct cargo *cargo, const struct sandbox *s, const char *name,
+		     const char *component, struct error *err)
+{
+	return cargo_add(cargo, name, logs_open(s->config, s->state->sid, component, err));
+}
+
+/* A listening socket at s/SID/NAME with the owner and mode given. */
+static int make_socket(const struct sandbox *s, const char *name, uid_t uid, gid_t gid,
+		       mode_t mode, struct error *err)
+{
+	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char path[PATH_MAX];
+	int r;
+
+	if (fd < 0)
+		return error_set(err, errno, "socket");
+	r = store_path(s->store, s->state->sid, name, path, err);
+	if (r < 0)
+		return r;
+	if (str_format(address.sun_path, sizeof(address.sun_path), "%s", path) < 0)
+		return error_say(err, ENAMETOOLONG, "socket %s: the path is over %zu bytes", path,
+				 sizeof(address.sun_path) - 1);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 128) < 0)
+		return error_set(err, errno, "listen at %s", path);
+	if (chown(path, uid, gid) < 0 || chmod(path, mode) < 0)
+		return error_set(err, errno, "give %s its owner", path);
+	return steal_fd(&fd);
+}
+
+static int make_client_dir(const struct sandbox *s, struct error *err)
+{
+	char path[PATH_MAX];
+	int r = store_path(s->store, s->state->sid, "client", path, err);
+
+	if (r < 0)
+		return r;
+	if (mkdir(path, 0711) < 0 && errno != EEXIST)
+		return error_set(err, errno, "make %s", path);
+	return 0;
+}
+
+static int make_cause(const struct sandbox *s, struct error *err)
+{
+	char path[PATH_MAX];
+	int fd, r = store_path(s->store, s->state->sid, "cause", path, err);
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? error_set(err, errno, "make %s", path) : fd;
+}
+
+static int collect_sockets(struct sandbox *s, struct cargo *cargo, struct error *err)
+{
+	uid_t base = s->state->uid_base;
+	int r = make_client_dir(s, err);
+
+	if (r == 0)
+		r = cargo_add(cargo, LAUNCH_QMP, make_socket(s, "qmp.sock", 0, 0, 0600, err));
+	if (r == 0)
+		r = cargo_add(cargo, LAUNCH_CLIENTS,
+			      make_socket(s, "client/proxy.sock", base + UID_PROXY, base + UID_SHIM,
+					  0660, err));
+	if (r == 0)
+		r = cargo_add(cargo, LAUNCH_SLOT, steal_fd(&s->slot));
+	if (r == 0)
+		r = cargo_add(cargo, LAUNCH_CAUSE, make_cause(s, err));
+	return r;
+}
+
+static int collect(struct sandbox *s, struct cargo *cargo, struct error *err)
+{
+	const struct config *c = s->config;
+	int r;
+
+	r = cargo_open(cargo, LAUNCH_QEMU, "hypervisor.path: QEMU", c->hypervisor.path, O_PATH, err);
+	if (r == 0)
+		r = cargo_open(cargo, LAUNCH_VIRTIOFSD, "hypervisor.virtio_fs_daemon: virtiofsd",
+			       c->hypervisor.virtio_fs_daemon, O_PATH, err);
+	if (r == 0)
+		r = cargo_open(cargo, LAUNCH_KERNEL, "hypervisor.kernel: guest kernel",
+			       c->hypervisor.kernel, O_RDONLY, err);
+	if (r == 0)
+		r = cargo_open(cargo, LAUNCH_INITRD, "hypervisor.initrd: guest image",
+			       c->hypervisor.initrd, O_RDONLY, err);
+	if (r == 0)
+		r = cargo_log(cargo, s, LAUNCH_LOG_AGENT, "agent", err);
+	if (r == 0)
+		r = cargo_log(cargo, s, LAUNCH_LOG_CONSOLE, "console", err);
+	if (r == 0)
+		r = cargo_log(cargo, s, LAUNCH_LOG_QEMU, "qemu", err);
+	if (r == 0)
+		r = cargo_log(cargo, s, LAUNCH_LOG_VIRTIOFSD, "virtiofsd", err);
+	return r < 0 ? r : collect_sockets(s, cargo, err);
+}
+
+static int choose_accelerator(const struct sandbox *s, enum accel *ret_accel, gid_t *ret_kvm_gid,
+			      struct error *err)
+{
+	static const char *const names[] = { [ACCELERATOR_AUTO] = "auto",
+					     [ACCELERATOR_KVM] = "kvm",
+					     [ACCELERATOR_TCG] = "tcg" };
+	struct accel_result result;
+	struct stat st;
+	int r = accel_choose(names[s->config->hypervisor.accelerator], &result, err);
+
+	if (r < 0)
+		return r;
+	if (result.fallback)
+		log_warning("the VM runs without KVM, slowly", KV_S("reason", result.reason));
+	*ret_accel = result.accel;
+	*ret_kvm_gid = 0;
+	if (result.accel == ACCEL_KVM) {
+		if (stat("/dev/kvm", &st) < 0)
+			return error_set(err, errno, "/dev/kvm");
+		*ret_kvm_gid = st.st_gid;
+	}
+	return 0;
+}
+
+static int make_qemu_args(const struct sandbox *s, struct msg_launch *launch, struct argv *argv,
+			  struct error *err)
+{
+	const struct config *c = s->config;
+	struct qemu_config qemu = { .program = c->hypervisor.path,
+				    .sandbox = s->state->sid,
+				    .vcpus = c->hypervisor.default_vcpus,
+				    .memory_mib = c->hypervisor.default_memory,
+				    .kernel_params = c->hypervisor.kernel_params,
+				    .share = true,
+				    .debug = s->debug || c->hypervisor.enable_debug };
+	int r = choose_accelerator(s, &qemu.accel, &launch->kvm_gid, err);
+
+	if (r == 0)
+		r = qemu_args_make(&qemu, argv, err);
+	launch->qemu_args = (struct wire_strings){ argv->items, argv->count };
+	return r;
+}
+
+static int make_virtiofsd_args(const struct sandbox *s, struct msg_launch *launch,
+			       struct argv *argv, struct error *err)
+{
+	static const char *const caches[] = { [VIRTIO_FS_CACHE_NONE] = "none",
+					      [VIRTIO_FS_CACHE_AUTO] = "auto",
+					      [VIRTIO_FS_CACHE_ALWAYS] = "always" };
+	struct virtiofsd_config virtiofsd = {
+		.program = s->config->hypervisor.virtio_fs_daemon,
+		.source = LAUNCH_SHARE,
+		.cache = caches[s->config->hypervisor.virtio_fs_cache],
+		.debug = s->config->hypervisor.enable_debug,
+	};
+	int r = virtiofsd_probe(virtiofsd.program, &virtiofsd.kind, err);
+
+	if (r == 0)
+		r = virtiofsd_args_make(&virtiofsd, argv, err);
+	launch->virtiofsd_args = (struct wire_strings){ argv->items, argv->count };
+	return r;
+}
+
+/* Starts kata-proxy as pid 1 of a pid namespace, in the container's cgroups. */
+static int start_monitor(struct sandbox *s, struct error *err)
+{
+	CLEANUP(fd_close) int theirs = -1;
+	CLEANUP(fd_close) int log = logs_open(s->config, s->state->sid, "proxy", err);
+	char *argv[] = { (char *)"kata-proxy", (char *)"monitor", s->state->sid, NULL };
+	char *envp[] = { NULL };
+	struct spawn spawn = { .path = s->config->proxy.path,
+			       .argv = argv,
+			       .envp = envp,
+			       .namespaces = CLONE_NEWPID,
+			       .netns = -1 };
+	int pair[2], r;
+	pid_t pid;
+
+	if (log < 0)
+		return log;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set(err, errno, "socketpair");
+	s->control = pair[0];
+	theirs = pair[1];
+	spawn.fds[0] = spawn.fds[1] = spawn.fds[2] = -1;
+	spawn.fds[START_FD_CONTROL] = theirs;
+	spawn.fds[START_FD_LOG] = log;
+	spawn.fd_count = START_FD_LOG + 1;
+	pid = spawn_run(&spawn, err);
+	if (pid < 0)
+		return pid;
+	s->state->monitor.pid = pid;
+	r = process_start_time(pid, &s->state->monitor.start_ticks, err);
+	if (r == 0 && s->cgroup != NULL)
+		r = cgroup_join(s->cgroup, pid, err);
+	return r < 0 ? r : store_write_state(s->store, s->state, err);
+}
+
+static int launch(struct sandbox *s, struct msg_launch *message, struct cargo *cargo,
+		  int64_t deadline, struct error *err)
+{
+	int r;
+
+	message->sandbox = s->state->sid;
+	message->uid_base = s->state->uid_base;
+	message->debug = s->debug || s->config->proxy.enable_debug;
+	message->guest_debug = s->debug || s->config->agent.enable_debug ||
+			       s->config->hypervisor.enable_debug;
+	message->fds = cargo->names;
+	message->n_fds = cargo->count;
+	r = fdpass_send(s->control, MSG_LAUNCH, message, cargo->fds, cargo->count, deadline, err);
+	if (r == 0)
+		r = fdpass_expect(s->control, MSG_LAUNCHED, NULL, deadline, err);
+	return r < 0 ? error_prefix(err, "start the VM") : 0;
+}
+
+int sandbox_start(struct sandbox *s, int64_t deadline, struct error *err)
+{
+	CLEANUP(cargo_fini) struct cargo cargo = { .count = 0 };
+	CLEANUP(argv_fini) struct argv qemu = { 0 };
+	CLEANUP(argv_fini) struct argv virtiofsd = { 0 };
+	struct msg_launch message = { 0 };
+	int r = collect(s, &cargo, err);
+
+	if (r == 0)
+		r = make_qemu_args(s, &message, &qemu, err);
+	if (r == 0)
+		r = make_virtiofsd_args(s, &message, &virtiofsd, err);
+	if (r == 0)
+		r = start_monitor(s, err);
+	if (r == 0)
+		r = launch(s, &message, &cargo, deadline, err);
+	if (r == 0)
+		log_debug("the VM's processes run", KV("monitor", s->state->monitor.pid));
+	return r;
+}
+
+int sandbox_commit(struct sandbox *s, int64_t deadline, struct error *err)
+{
+	int r = fdpass_send(s->control, MSG_COMMIT, NULL, NULL, 0, deadline, err);
+
+	if (r == 0)
+		r = fdpass_expect(s->control, MSG_DONE, NULL, deadline, err);
+	if (r < 0)
+		return error_prefix(err, "commit the sandbox");
+	fd_close(&s->control);
+	return 0;
+}
+
+/* What the monitor wrote down about who ended first: one word, one verb, one number. */
+static void read_cause(const struct store *store, const struct state *state, char *text,
+		       size_t size)
+{
+	CLEANUP(fd_close) int fd = -1;
+	char path[PATH_MAX], raw[128];
+	ssize_t n;
+
+	text[0] = '\0';
+	if (store_path(store, state->sid, "cause", path, NULL) < 0)
+		return;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	n = fd < 0 ? 0 : read(fd, raw, sizeof(raw));
+	if (n <= 0)
+		return;
+	str_escape(text, size, raw, strcspn(raw, "\n") < (size_t)n ? strcspn(raw, "\n") : (size_t)n);
+}
+
+int sandbox_connect(const struct store *store, const struct state *state,
+		    struct decoder *decoder, int64_t deadline, struct error *err)
+{
+	char path[PATH_MAX], cause[256];
+	int r = store_path(store, state->sid, "client/proxy.sock", path, err);
+
+	if (r < 0)
+		return r;
+	r = decoder_open(decoder, path, state->uid_base + UID_DECODER, deadline, err);
+	if (r == 0)
+		return 0;
+	if (r == -ETIMEDOUT && process_alive(state->monitor.pid, state->monitor.start_ticks))
+		return error_say(err, ETIMEDOUT,
+				 "the agent in the VM did not say hello in time; the guest's console "
+				 "and the agent's log may tell why (kata sandbox %s)",
+				 state->sid);
+	/* The monitor writes the cause before it ends. */
+	if (state->monitor.pid > 0) {
+		CLEANUP(fd_close)
+		int fd = process_open(state->monitor.pid, state->monitor.start_ticks, NULL);
+
+		if (fd >= 0)
+			process_wait_gone(fd, deadline_in_ms(1000), NULL);
+	}
+	read_cause(store, state, cause, sizeof(cause));
+	return cause[0] != '\0' ? error_prefix(err, "the VM ended (%s)", cause) : r;
+}
+
+int sandbox_kill(const struct state *state, int64_t deadline, struct error *err)
+{
+	CLEANUP(fd_close) int fd = -1;
+	int r;
+
+	if (state->monitor.pid <= 0)
+		return 0;
+	fd = process_open(state->monitor.pid, state->monitor.start_ticks, err);
+	if (fd == -ESRCH)
+		return 0;
+	if (fd < 0)
+		return fd;
+	if (pidfd_send_signal(fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+		return error_set(err, errno, "kill the VM's monitor %d", state->monitor.pid);
+	r = process_wait_gone(fd, deadline, err);
+	/* When it was our own child it is ours to reap. */
+	waitpid(state->monitor.pid, NULL, WNOHANG);
+	return r;
+}

@@ -1,0 +1,48 @@
+/* The VM's life as the runtime sees it: start its processes, talk to its agent, end it. */
+#ifndef KATA_RUNTIME_SANDBOX_H
+#define KATA_RUNTIME_SANDBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "kata-runtime/cgroup.h"
+#include "kata-runtime/config.h"
+#include "kata-runtime/decoder.h"
+#include "kata-runtime/store.h"
+
+struct sandbox {
+	const struct store *store;
+	const struct config *config;
+	const struct cgroup *cgroup; /* joined by all its processes */
+	struct state *state;         /* monitor is filled in and written */
+	int slot;                    /* the uid slot's lock: handed to the monitor */
+	int control;                 /* the monitor ends when this closes before commit */
+	bool debug;
+};
+#define SANDBOX_NONE { .slot = -1, .control = -1 }
+
+/*
+ * Makes what the daemons need below s/SID (client/ with the proxy's socket, qmp.sock, cause) and
+ * starts the monitor, which starts virtiofsd, QEMU and the worker. Returns when they run; the
+ * guest boots then. state->uid_base is taken already.
+ */
+int sandbox_start(struct sandbox *sandbox, int64_t deadline, struct error *err);
+
+/* From now on it lives without us. */
+int sandbox_commit(struct sandbox *sandbox, int64_t deadline, struct error *err);
+
+/*
+ * A session with the agent, which waits for its hello while the guest boots. When the VM ended
+ * the error says why, as far as its monitor and proxy know.
+ */
+int sandbox_connect(const struct store *store, const struct state *state,
+		    struct decoder *decoder, int64_t deadline, struct error *err);
+
+/*
+ * Kills the VM: the monitor is pid 1 of the VM's pid namespace, with it every process ends. Needs
+ * no state beside the sid. 0 when all is gone, -ETIMEDOUT.
+ */
+int sandbox_kill(const struct state *state, int64_t deadline, struct error *err);
+
+#endif
