@@ -82,7 +82,8 @@ static void add_c(struct argv *argv, const struct virtiofsd_config *config)
 	argv_add(argv, "-o");
 	argv_addf(argv, "source=%s", config->source);
 	add_option(argv, "sandbox=namespace");
-	add_option(argv, "cache=auto");
+	argv_add(argv, "-o");
+	argv_addf(argv, "cache=%s", config->cache != NULL ? config->cache : "auto");
 	add_option(argv, "xattr");
 	add_option(argv, "announce_submounts");
 	add_option(argv, config->locks ? "flock" : "no_flock");
@@ -98,7 +99,11 @@ static void add_rust(struct argv *argv, const struct virtiofsd_config *config)
 {
 	argv_addf(argv, "--shared-dir=%s", config->source);
 	argv_add(argv, "--sandbox=namespace");
-	argv_add(argv, "--cache=auto");
+	/* What the C program calls none is never here. */
+	argv_addf(argv, "--cache=%s",
+		  config->cache == NULL			? "auto"
+		  : strcmp(config->cache, "none") == 0 ? "never"
+						       : config->cache);
 	argv_add(argv, "--xattr");
 	argv_add(argv, "--announce-submounts");
 	argv_add(argv, config->debug ? "--log-level=debug" : "--log-level=warn");
