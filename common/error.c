@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/str.h"
+
 const char *error_reason(int num)
 {
 	switch (num) {
@@ -28,6 +30,7 @@ __attribute__((format(printf, 2, 0))) static void format(char *text, const char 
 {
 	if (vsnprintf(text, ERROR_TEXT_MAX, fmt, args) < 0)
 		text[0] = '\0';
+	str_scrub(text);
 }
 
 /* Appends to text, cutting at its end. */
@@ -36,10 +39,13 @@ static void append(char *text, const char *more)
 	size_t used = strlen(text);
 
 	snprintf(text + used, ERROR_TEXT_MAX - used, "%s", more);
+	str_scrub(text); /* what was cut, and what came in, may be no UTF-8 */
 }
 
 int error_set(struct error *err, int num, const char *fmt, ...)
 {
+	const char *reason = error_reason(num);
+	size_t room = ERROR_TEXT_MAX - sizeof(": ") - strlen(reason);
 	va_list args;
 
 	if (err != NULL) {
@@ -47,8 +53,10 @@ int error_set(struct error *err, int num, const char *fmt, ...)
 		va_start(args, fmt);
 		format(err->text, fmt, args);
 		va_end(args);
+		if (strlen(err->text) > room)
+			memcpy(err->text + room - 3, "...", 4);
 		append(err->text, ": ");
-		append(err->text, error_reason(num));
+		append(err->text, reason);
 	}
 	return -num;
 }

@@ -3,6 +3,7 @@
  *
  * A function that can fail returns 0 or a positive outcome its header names, or a negative errno
  * with *err filled. Who passes an error on may put words before it; who handles it logs it, once.
+ * The text is UTF-8 whatever went into it, since it may travel as FAILED.
  */
 #ifndef KATA_ERROR_H
 #define KATA_ERROR_H
@@ -14,7 +15,10 @@ struct error {
 	char text[ERROR_TEXT_MAX];
 };
 
-/* Fills *err (may be NULL) with "WORDS: REASON" and returns -num. num is a positive errno. */
+/*
+ * Fills *err (may be NULL) with "WORDS: REASON" and returns -num. num is a positive errno. Words
+ * that leave no room for the reason are cut.
+ */
 int error_set(struct error *err, int num, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -72,6 +72,20 @@ static size_t utf8_sequence(const unsigned char *p, size_t left)
 	return n;
 }
 
+void str_scrub(char *text)
+{
+	unsigned char *p = (unsigned char *)text;
+	size_t len = strlen(text), n;
+
+	for (size_t i = 0; i < len; i += n) {
+		n = utf8_sequence(p + i, len - i);
+		if (n == 0) {
+			p[i] = '?';
+			n = 1;
+		}
+	}
+}
+
 bool str_is_utf8(const char *text, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)text;
@@ -88,7 +102,7 @@ bool str_is_utf8(const char *text, size_t len)
 void str_escape(char *dst, size_t size, const char *text, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)text;
-	size_t used = 0;
+	size_t used = 0, cut = 0; /* cut: where "..." still fits */
 
 	for (size_t i = 0; i < len;) {
 		size_t n = utf8_sequence(p + i, len - i);
@@ -97,8 +111,10 @@ void str_escape(char *dst, size_t size, const char *text, size_t len)
 					     p[i] != '\\';
 		size_t need = plain ? n : 4;
 
-		if (used + need + 4 > size) {
-			memcpy(dst + used, "...", 4);
+		if (used + 4 <= size)
+			cut = used;
+		if (used + need + 1 > size) {
+			memcpy(dst + cut, "...", 4);
 			return;
 		}
 		if (plain)

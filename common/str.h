@@ -26,6 +26,9 @@ int str_to_u64(const char *text, uint64_t max, uint64_t *ret_value);
 /* Whether the bytes are UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool str_is_utf8(const char *text, size_t len);
 
+/* Makes text UTF-8: each byte that is none becomes '?'. */
+void str_scrub(char *text);
+
 /*
  * Writes text into dst as one printable line: control characters, bytes that are not UTF-8, '"'
  * and '\' become \xNN. What does not fit is cut and ends in "...". size is at least 8.
