@@ -20,10 +20,10 @@ struct virtiofsd_config {
 	const char *program; /* argv[0] */
 	enum virtiofsd_kind kind;
 	const char *source;  /* the shared directory, in the view of virtiofsd: absolute */
-	const char *cache;   /* "none", "auto" or "always" as the configuration; NULL: auto */
 	const char *modcaps; /* "-mknod:+chown"; NULL: the program's own set */
 	bool locks;          /* the guest's flock and POSIX locks are taken on the host */
 	bool debug;
+	const char *cache; /* "none", "auto" or "always" as the configuration; NULL: auto */
 };
 
 /*

@@ -102,6 +102,12 @@ static const struct {
 	{ { "virtiofsd", VIRTIOFSD_RUST, "/share", NULL, false, false },
 	  "virtiofsd --fd=3 --shared-dir=/share --sandbox=namespace --cache=auto --xattr "
 	  "--announce-submounts --log-level=warn" },
+	{ { "virtiofsd", VIRTIOFSD_C, "/share", NULL, false, false, "none" },
+	  "virtiofsd --fd=3 -f -o source=/share -o sandbox=namespace -o cache=none -o xattr "
+	  "-o announce_submounts -o no_flock -o no_posix_lock -o log_level=warn" },
+	{ { "virtiofsd", VIRTIOFSD_RUST, "/share", NULL, false, false, "none" },
+	  "virtiofsd --fd=3 --shared-dir=/share --sandbox=namespace --cache=never --xattr "
+	  "--announce-submounts --log-level=warn" },
 	{ { "virtiofsd", VIRTIOFSD_RUST, "/share", "-mknod:+sys_admin", true, true },
 	  "virtiofsd --fd=3 --shared-dir=/share --sandbox=namespace --cache=auto --xattr "
 	  "--announce-submounts --log-level=debug --modcaps=-mknod:+sys_admin" },
