@@ -1,0 +1,35 @@
+/*
+ * kata-proxy: one program, two kinds of process. kata-runtime starts the monitor, and the monitor
+ * starts the worker; nobody else has a reason to run it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/str.h"
+#include "kata-proxy/monitor.h"
+#include "kata-proxy/worker.h"
+
+static int usage(FILE *to, int status)
+{
+	fputs("usage: kata-proxy monitor SANDBOX\n"
+	      "       kata-proxy worker SANDBOX [--debug] [--guest-debug]\n"
+	      "       kata-proxy --version\n"
+	      "It is started by kata-runtime, with descriptors; see kata-proxy(8).\n",
+	      to);
+	return status;
+}
+
+int main(int argc, char *argv[])
+{
+	if (argc == 2 && str_eq(argv[1], "--version")) {
+		printf("kata-proxy %s\n", KATA_VERSION);
+		return 0;
+	}
+	if (argc == 2 && str_eq(argv[1], "--help"))
+		return usage(stdout, 0);
+	if (argc == 3 && str_eq(argv[1], "monitor"))
+		return monitor_run(argv[2]);
+	if (argc >= 3 && str_eq(argv[1], "worker"))
+		return worker_run(argc - 2, argv + 2);
+	return usage(stderr, 2);
+}

@@ -1,0 +1,249 @@
+/*
+ * The monitor's life: see monitor.h. Called by main in the process that kata-runtime cloned into a
+ * new pid namespace. Plain blocking code; one poll() waits for the runtime and for the children.
+ */
+#include "kata-proxy/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "common/fdpass.h"
+#include "common/launch.h"
+#include "common/log.h"
+#include "common/privsep.h"
+#include "common/wire.h"
+#include "kata-proxy/monitor-root.h"
+#include "kata-proxy/vm.h"
+
+enum {
+	LAUNCH_MS = 10000, /* for LAUNCH to come */
+	CONTROL_MS = 5000, /* for the rest of a message whose start has come */
+	FAREWELL_MS = 500, /* for the worker to tell its clients, and for a death behind a death */
+};
+
+enum outcome { RUNNING, UNDONE, OPERATOR, DIED };
+
+struct monitor {
+	struct vm vm;
+	int control; /* to the runtime, -1 once committed */
+	int signals; /* signalfd */
+};
+
+/* SIGCHLD and SIGTERM arrive as reads; everything else keeps its default. */
+static int watch_signals(struct monitor *m, struct error *err)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
+		return error_set(err, errno, "block signals");
+	m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return m->signals < 0 ? error_set(err, errno, "signalfd") : 0;
+}
+
+static int receive_launch(struct monitor *m, struct error *err)
+{
+	enum msg_type type;
+	int fds[FDPASS_MAX];
+	size_t count;
+	void *body;
+	int r;
+
+	r = fdpass_receive(m->control, &type, &body, fds, &count, deadline_in_ms(LAUNCH_MS), err);
+	if (r < 0)
+		return r;
+	if (type == MSG_LAUNCH)
+		return vm_take(&m->vm, body, fds, count, err);
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	r = error_say(err, EBADMSG, "%s came instead of LAUNCH", wire_name(type));
+	wire_free(type, body);
+	return r;
+}
+
+static int launch(struct monitor *m, struct error *err)
+{
+	static const int inherited[] = { START_FD_CONTROL, START_FD_LOG };
+	int r;
+
+	if (getpid() != 1)
+		return error_say(err, EINVAL, "the monitor is process 1 of a pid namespace only");
+	r = privsep_quiet(err);
+	if (r == 0)
+		r = privsep_close_others(inherited, ARRAY_SIZE(inherited), err);
+	if (r == 0)
+		r = watch_signals(m, err);
+	if (r == 0)
+		r = receive_launch(m, err);
+	if (r < 0)
+		return r;
+	log_start("monitor", START_FD_LOG, m->vm.launch->debug ? LOG_DEBUG : LOG_INFO);
+	log_context(m->vm.launch->sandbox, NULL, NULL);
+	m->vm.self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	if (m->vm.self < 0)
+		return error_set(err, errno, "open the own program");
+	r = monitor_root_enter(m->vm.launch->kvm_gid != 0, err);
+	if (r == 0)
+		r = vm_start(&m->vm, err);
+	if (r == 0)
+		r = fdpass_send(m->control, MSG_LAUNCHED, NULL, NULL, 0, deadline_in_ms(CONTROL_MS),
+				err);
+	return r;
+}
+
+/* The runtime's word: COMMIT cuts the tie to it, its end before that undoes everything. */
+static enum outcome serve_control(struct monitor *m)
+{
+	struct error err;
+	int r;
+
+	r = fdpass_expect(m->control, MSG_COMMIT, NULL, deadline_in_ms(CONTROL_MS), &err);
+	if (r == 0)
+		r = fdpass_send(m->control, MSG_DONE, NULL, NULL, 0, deadline_in_ms(CONTROL_MS),
+				&err);
+	if (r < 0) {
+		log_warning("the sandbox is undone", KV_ERR(&err));
+		return UNDONE;
+	}
+	fd_close(&m->control);
+	log_info("the sandbox is committed");
+	return RUNNING;
+}
+
+static void reap(struct monitor *m)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		vm_reaped(&m->vm, pid, status);
+}
+
+static enum outcome serve_signals(struct monitor *m)
+{
+	struct signalfd_siginfo info;
+	bool told = false;
+
+	while (read(m->signals, &info, sizeof(info)) == sizeof(info))
+		if (info.ssi_signo == SIGTERM)
+			told = true;
+	reap(m);
+	if (vm_first_ended(&m->vm) != VM_PROCESS_COUNT)
+		return DIED;
+	return told ? OPERATOR : RUNNING;
+}
+
+/* The wait without an end: the monitor lives as long as its VM. */
+static enum outcome watch(struct monitor *m)
+{
+	enum outcome outcome = RUNNING;
+
+	while (outcome == RUNNING) {
+		struct pollfd p[] = {
+			{ .fd = m->signals, .events = POLLIN },
+			{ .fd = m->control, .events = POLLIN },
+		};
+
+		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
+			return UNDONE;
+		if (p[0].revents != 0)
+			outcome = serve_signals(m);
+		if (outcome == RUNNING && p[1].revents != 0)
+			outcome = serve_control(m);
+	}
+	return outcome;
+}
+
+/* Waits, FAREWELL_MS at most, until the process has ended. */
+static void await_end(struct monitor *m, enum vm_process process)
+{
+	int64_t deadline = deadline_in_ms(FAREWELL_MS);
+	struct pollfd p = { .fd = m->signals, .events = POLLIN };
+
+	while (!m->vm.children[process].ended && deadline_left_ms(deadline) > 0) {
+		if (poll(&p, 1, deadline_left_ms(deadline)) > 0)
+			serve_signals(m);
+	}
+}
+
+/* Keeps the cause where the runtime finds it, and lets the worker tell its clients. */
+static void tell_cause(struct monitor *m, const char *cause)
+{
+	char line[128];
+	int n = snprintf(line, sizeof(line), "%s\n", cause);
+
+	if (write(m->vm.fds[VM_FD_CAUSE], line, (size_t)n) != n)
+		log_error("the cause of death was not written", KV_S("cause", cause));
+	if (m->vm.children[VM_WORKER].ended)
+		return;
+	if (write(m->vm.cause_pipe, line, (size_t)n) == n)
+		await_end(m, VM_WORKER);
+}
+
+/* A child ended: finds the one to blame, tells, and returns the exit status. */
+static int mourn(struct monitor *m)
+{
+	enum vm_process process = vm_first_ended(&m->vm);
+	char cause[64];
+	struct error err;
+	bool well;
+
+	/* A worker or virtiofsd that ends well has seen its link end: QEMU's end is behind it. */
+	if (process != VM_QEMU && m->vm.children[process].status == 0) {
+		await_end(m, VM_QEMU);
+		process = vm_first_ended(&m->vm);
+	}
+	well = process == VM_QEMU && m->vm.children[VM_QEMU].status == 0;
+	vm_cause_text(&m->vm, process, cause, sizeof(cause));
+	if (well)
+		log_info("the VM ended", KV_S("cause", cause));
+	else
+		log_error("the VM ended", KV_S("cause", cause));
+	if (m->control >= 0) {
+		error_say(&err, ENOTCONN, "the VM ended: %s", cause);
+		fdpass_send_error(m->control, &err);
+	}
+	tell_cause(m, cause);
+	return well ? 0 : 1;
+}
+
+int monitor_run(const char *sandbox)
+{
+	struct monitor m = { .control = START_FD_CONTROL, .signals = -1 };
+	struct error err = { 0 };
+
+	log_start("monitor", START_FD_LOG, LOG_INFO);
+	log_context(sandbox, NULL, NULL);
+	vm_init(&m.vm);
+	if (launch(&m, &err) < 0) {
+		log_error("the VM was not started", KV_ERR(&err));
+		fdpass_send_error(m.control, &err);
+		return 1;
+	}
+	log_info("the VM's processes run", KV("qemu", m.vm.children[VM_QEMU].pid),
+		 KV("virtiofsd", m.vm.children[VM_VIRTIOFSD].pid),
+		 KV("worker", m.vm.children[VM_WORKER].pid));
+	switch (watch(&m)) {
+	case DIED:
+		return mourn(&m);
+	case OPERATOR:
+		log_info("the VM is ended by SIGTERM");
+		tell_cause(&m, "operator");
+		return 0;
+	case UNDONE:
+	case RUNNING:
+		break;
+	}
+	return 1;
+}

@@ -1,0 +1,312 @@
+/*
+ * LAUNCH's contents and the start of a VM's processes: see vm.h. Called by monitor.c in the
+ * monitor process; the descriptors here are its only ones, and each is closed as soon as the
+ * process it is for has it, so that an end of file means what it should.
+ */
+#include "kata-proxy/vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/launch.h"
+#include "common/privsep.h"
+#include "common/str.h"
+#include "common/wire.h"
+#include "kata-proxy/monitor-root.h"
+#include "kata-proxy/spawn.h"
+#include "kata-proxy/worker.h"
+
+static const struct {
+	const char *name;
+	bool needed;
+} fd_table[VM_FD_COUNT] = {
+	[VM_FD_QEMU] = { LAUNCH_QEMU, true },
+	[VM_FD_VIRTIOFSD] = { LAUNCH_VIRTIOFSD, false },
+	[VM_FD_KERNEL] = { LAUNCH_KERNEL, true },
+	[VM_FD_INITRD] = { LAUNCH_INITRD, true },
+	[VM_FD_QMP] = { LAUNCH_QMP, true },
+	[VM_FD_CLIENTS] = { LAUNCH_CLIENTS, true },
+	[VM_FD_SLOT] = { LAUNCH_SLOT, false },
+	[VM_FD_CAUSE] = { LAUNCH_CAUSE, true },
+	[VM_FD_LOG_AGENT] = { LAUNCH_LOG_AGENT, false },
+	[VM_FD_LOG_CONSOLE] = { LAUNCH_LOG_CONSOLE, false },
+	[VM_FD_LOG_QEMU] = { LAUNCH_LOG_QEMU, false },
+	[VM_FD_LOG_VIRTIOFSD] = { LAUNCH_LOG_VIRTIOFSD, false },
+};
+
+static const char *const process_names[VM_PROCESS_COUNT] = {
+	[VM_QEMU] = "qemu",
+	[VM_VIRTIOFSD] = "virtiofsd",
+	[VM_WORKER] = "worker",
+};
+
+/* What the VM's processes share with each other and the worker, while they are started. */
+struct links {
+	int vhost_listening, vhost_connected; /* virtiofsd's, QEMU's */
+	int agent_listening, agent_connected; /* QEMU's, the worker's */
+	int console_qemu, console_worker;
+	int qemu_stderr[2], virtiofsd_stderr[2], cause[2]; /* read end, write end */
+};
+
+void vm_init(struct vm *vm)
+{
+	*vm = (struct vm){ .self = -1, .cause_pipe = -1 };
+	for (size_t i = 0; i < VM_FD_COUNT; i++)
+		vm->fds[i] = -1;
+}
+
+void vm_fini(struct vm *vm)
+{
+	wire_free(MSG_LAUNCH, vm->launch);
+	vm->launch = NULL;
+	for (size_t i = 0; i < VM_FD_COUNT; i++)
+		fd_close(&vm->fds[i]);
+	fd_close(&vm->self);
+	fd_close(&vm->cause_pipe);
+}
+
+static size_t find_name(const char *name)
+{
+	size_t i = 0;
+
+	while (i < VM_FD_COUNT && !str_eq(fd_table[i].name, name))
+		i++;
+	return i;
+}
+
+/* Stores the descriptors by name; those that are not stored are closed. */
+static int take_fds(struct vm *vm, const int *fds, size_t count, struct error *err)
+{
+	const struct msg_launch *launch = vm->launch;
+	int r = 0;
+
+	if (launch->n_fds != count)
+		r = error_say(err, EBADMSG, "LAUNCH names %u descriptors, %zu came", launch->n_fds,
+			      count);
+	for (size_t i = 0; i < count; i++) {
+		size_t at = r == 0 ? find_name(launch->fds[i].name) : VM_FD_COUNT;
+
+		if (r == 0 && (at == VM_FD_COUNT || vm->fds[at] >= 0))
+			r = error_say(err, EBADMSG, "LAUNCH's descriptor %s is %s",
+				      launch->fds[i].name,
+				      at == VM_FD_COUNT ? "unknown" : "there twice");
+		if (r == 0)
+			vm->fds[at] = fds[i];
+		else
+			close(fds[i]);
+	}
+	return r;
+}
+
+int vm_take(struct vm *vm, struct msg_launch *launch, const int *fds, size_t count,
+	    struct error *err)
+{
+	int r;
+
+	vm->launch = launch;
+	r = take_fds(vm, fds, count, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < VM_FD_COUNT; i++)
+		if (vm->fds[i] < 0 && fd_table[i].needed)
+			return error_say(err, EBADMSG, "LAUNCH has no descriptor %s",
+					 fd_table[i].name);
+	if (launch->qemu_args.count == 0)
+		return error_say(err, EBADMSG, "LAUNCH has no arguments for QEMU");
+	if (launch->virtiofsd_args.count > 0 && vm->fds[VM_FD_VIRTIOFSD] < 0)
+		return error_say(err, EBADMSG, "LAUNCH has no descriptor %s", LAUNCH_VIRTIOFSD);
+	if (launch->uid_base == 0)
+		return error_say(err, EBADMSG, "LAUNCH's uid block begins with root");
+	return 0;
+}
+
+static void links_close(struct links *links)
+{
+	fd_close(&links->vhost_listening);
+	fd_close(&links->vhost_connected);
+	fd_close(&links->agent_listening);
+	fd_close(&links->agent_connected);
+	fd_close(&links->console_qemu);
+	fd_close(&links->console_worker);
+	for (int i = 0; i < 2; i++) {
+		fd_close(&links->qemu_stderr[i]);
+		fd_close(&links->virtiofsd_stderr[i]);
+		fd_close(&links->cause[i]);
+	}
+}
+
+static int links_make(struct links *links, const struct vm *vm, struct error *err)
+{
+	int console[2], r = 0;
+
+	*links = (struct links){ -1, -1, -1, -1, -1, -1, { -1, -1 }, { -1, -1 }, { -1, -1 } };
+	if (vm->launch->virtiofsd_args.count > 0)
+		r = monitor_root_vhost_user(&links->vhost_listening, &links->vhost_connected, err);
+	if (r < 0)
+		return r;
+	links->agent_listening = monitor_root_listen_agent(vm->launch->uid_base + UID_PROXY, err);
+	if (links->agent_listening < 0)
+		return links->agent_listening;
+	/* Connected before QEMU runs: if that dies at once, its own words are the error. */
+	links->agent_connected = monitor_root_connect_agent(err);
+	if (links->agent_connected < 0)
+		return links->agent_connected;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, console) < 0)
+		return error_set(err, errno, "make the console's socket pair");
+	links->console_qemu = console[0];
+	links->console_worker = console[1];
+	if (pipe2(links->qemu_stderr, O_CLOEXEC) < 0 || pipe2(links->virtiofsd_stderr, O_CLOEXEC) < 0 ||
+	    pipe2(links->cause, O_CLOEXEC) < 0)
+		return error_set(err, errno, "make a pipe");
+	return 0;
+}
+
+static int start_virtiofsd(struct vm *vm, struct links *links, struct error *err)
+{
+	struct spawn spawn = {
+		.name = "virtiofsd",
+		.rights = SPAWN_VIRTIOFSD,
+		.program = vm->fds[VM_FD_VIRTIOFSD],
+		.args = vm->launch->virtiofsd_args.items,
+	};
+
+	if (vm->launch->virtiofsd_args.count == 0)
+		return 0;
+	spawn_pass(&spawn, links->virtiofsd_stderr[1], 2);
+	spawn_pass(&spawn, links->vhost_listening, LAUNCH_FD_VHOST_USER);
+	return spawn_start(&spawn, &vm->children[VM_VIRTIOFSD].pid, err);
+}
+
+static int start_qemu(struct vm *vm, struct links *links, struct error *err)
+{
+	struct spawn spawn = {
+		.name = "QEMU",
+		.rights = SPAWN_QEMU,
+		.program = vm->fds[VM_FD_QEMU],
+		.args = vm->launch->qemu_args.items,
+		.uid = vm->launch->uid_base + UID_QEMU,
+		.kvm_gid = vm->launch->kvm_gid,
+	};
+
+	spawn_pass(&spawn, links->qemu_stderr[1], 2);
+	spawn_pass(&spawn, vm->fds[VM_FD_QMP], LAUNCH_FD_QMP);
+	spawn_pass(&spawn, links->agent_listening, LAUNCH_FD_AGENT);
+	spawn_pass(&spawn, links->console_qemu, LAUNCH_FD_CONSOLE);
+	spawn_pass(&spawn, links->vhost_connected, LAUNCH_FD_VIRTIOFS);
+	spawn_pass(&spawn, vm->fds[VM_FD_KERNEL], LAUNCH_FD_KERNEL);
+	spawn_pass(&spawn, vm->fds[VM_FD_INITRD], LAUNCH_FD_INITRD);
+	return spawn_start(&spawn, &vm->children[VM_QEMU].pid, err);
+}
+
+static int start_worker(struct vm *vm, struct links *links, struct error *err)
+{
+	char *args[WORKER_ARGS_MAX + 1];
+	struct spawn spawn = {
+		.name = "the worker",
+		.rights = SPAWN_WORKER,
+		.program = vm->self,
+		.args = args,
+	};
+
+	worker_args(vm->launch, args);
+	spawn_pass(&spawn, links->agent_connected, WORKER_FD_AGENT);
+	spawn_pass(&spawn, START_FD_LOG, WORKER_FD_LOG);
+	spawn_pass(&spawn, vm->fds[VM_FD_CLIENTS], WORKER_FD_CLIENTS);
+	spawn_pass(&spawn, links->console_worker, WORKER_FD_CONSOLE);
+	spawn_pass(&spawn, links->qemu_stderr[0], WORKER_FD_QEMU_STDERR);
+	spawn_pass(&spawn, links->virtiofsd_stderr[0], WORKER_FD_VIRTIOFSD_STDERR);
+	spawn_pass(&spawn, vm->fds[VM_FD_LOG_AGENT], WORKER_FD_LOG_AGENT);
+	spawn_pass(&spawn, vm->fds[VM_FD_LOG_CONSOLE], WORKER_FD_LOG_CONSOLE);
+	spawn_pass(&spawn, vm->fds[VM_FD_LOG_QEMU], WORKER_FD_LOG_QEMU);
+	spawn_pass(&spawn, vm->fds[VM_FD_LOG_VIRTIOFSD], WORKER_FD_LOG_VIRTIOFSD);
+	spawn_pass(&spawn, links->cause[0], WORKER_FD_CAUSE);
+	return spawn_start(&spawn, &vm->children[VM_WORKER].pid, err);
+}
+
+/* Closes what QEMU and virtiofsd have now: virtiofsd ends with QEMU only if nobody else holds it. */
+static void close_given(struct vm *vm, struct links *links)
+{
+	fd_close(&links->vhost_listening);
+	fd_close(&links->vhost_connected);
+	fd_close(&links->agent_listening);
+	fd_close(&links->console_qemu);
+	fd_close(&links->qemu_stderr[1]);
+	fd_close(&links->virtiofsd_stderr[1]);
+	fd_close(&vm->fds[VM_FD_QEMU]);
+	fd_close(&vm->fds[VM_FD_VIRTIOFSD]);
+	fd_close(&vm->fds[VM_FD_KERNEL]);
+	fd_close(&vm->fds[VM_FD_INITRD]);
+	fd_close(&vm->fds[VM_FD_QMP]);
+}
+
+/* The monitor's own row: it keeps the slot's lock, the file and the pipe for the cause. */
+static void close_workers(struct vm *vm)
+{
+	fd_close(&vm->self);
+	fd_close(&vm->fds[VM_FD_CLIENTS]);
+	fd_close(&vm->fds[VM_FD_LOG_AGENT]);
+	fd_close(&vm->fds[VM_FD_LOG_CONSOLE]);
+	fd_close(&vm->fds[VM_FD_LOG_QEMU]);
+	fd_close(&vm->fds[VM_FD_LOG_VIRTIOFSD]);
+}
+
+int vm_start(struct vm *vm, struct error *err)
+{
+	uid_t uid = vm->launch->uid_base + UID_PROXY;
+	CLEANUP(links_close) struct links links;
+	int r;
+
+	r = links_make(&links, vm, err);
+	if (r == 0)
+		r = monitor_root_seal(err);
+	if (r == 0)
+		r = start_virtiofsd(vm, &links, err);
+	if (r == 0)
+		r = start_qemu(vm, &links, err);
+	if (r < 0)
+		return r;
+	close_given(vm, &links);
+	r = privsep_drop(uid, uid, NULL, 0, err);
+	if (r == 0)
+		r = start_worker(vm, &links, err);
+	if (r < 0)
+		return r;
+	close_workers(vm);
+	vm->cause_pipe = steal_fd(&links.cause[1]);
+	return 0;
+}
+
+void vm_reaped(struct vm *vm, pid_t pid, int status)
+{
+	for (size_t i = 0; i < VM_PROCESS_COUNT; i++) {
+		struct vm_child *child = &vm->children[i];
+
+		if (child->pid == pid && !child->ended) {
+			child->ended = true;
+			child->status = status;
+		}
+	}
+}
+
+enum vm_process vm_first_ended(const struct vm *vm)
+{
+	enum vm_process i = VM_QEMU;
+
+	while (i < VM_PROCESS_COUNT && !vm->children[i].ended)
+		i++;
+	return i;
+}
+
+void vm_cause_text(const struct vm *vm, enum vm_process process, char *text, size_t size)
+{
+	int status = vm->children[process].status;
+	bool signal = WIFSIGNALED(status);
+
+	snprintf(text, size, "%s %s %d", process_names[process], signal ? "signal" : "exited",
+		 signal ? WTERMSIG(status) : WEXITSTATUS(status));
+}

@@ -1,0 +1,76 @@
+/*
+ * The processes of one VM as the monitor sees them: what LAUNCH brought, the sockets between them,
+ * their start in order, and how they ended.
+ */
+#ifndef KATA_PROXY_VM_H
+#define KATA_PROXY_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+#include "common/protocol.h"
+
+/* The descriptors of LAUNCH, in the order of common/launch.h. */
+enum vm_fd {
+	VM_FD_QEMU,
+	VM_FD_VIRTIOFSD,
+	VM_FD_KERNEL,
+	VM_FD_INITRD,
+	VM_FD_QMP,
+	VM_FD_CLIENTS,
+	VM_FD_SLOT,
+	VM_FD_CAUSE,
+	VM_FD_LOG_AGENT,
+	VM_FD_LOG_CONSOLE,
+	VM_FD_LOG_QEMU,
+	VM_FD_LOG_VIRTIOFSD,
+	VM_FD_COUNT
+};
+
+/* In the order in which simultaneous ends are blamed: the later ones follow from the first. */
+enum vm_process { VM_QEMU, VM_VIRTIOFSD, VM_WORKER, VM_PROCESS_COUNT };
+
+struct vm_child {
+	pid_t pid; /* 0: never started */
+	bool ended;
+	int status; /* as waitpid(2), once ended */
+};
+
+struct vm {
+	struct msg_launch *launch; /* owned */
+	int fds[VM_FD_COUNT];
+	int self;       /* the kata-proxy program */
+	int cause_pipe; /* tells the worker the cause of death; write end */
+	struct vm_child children[VM_PROCESS_COUNT];
+};
+
+void vm_init(struct vm *vm);
+void vm_fini(struct vm *vm);
+
+/*
+ * Takes the LAUNCH message and its count descriptors, checked: names known and not twice, all that
+ * are needed there. Both belong to vm afterwards, also on error.
+ */
+int vm_take(struct vm *vm, struct msg_launch *launch, const int *fds, size_t count,
+	    struct error *err);
+
+/*
+ * Starts virtiofsd and QEMU, gives up the monitor's own rights for good, starts the worker; then
+ * the slot's lock, the cause file and cause_pipe are the only descriptors left here. The caller
+ * stands in monitor_root_enter()'s root as root. On error the caller exits, which ends what was
+ * started.
+ */
+int vm_start(struct vm *vm, struct error *err);
+
+/* Notes the end of a child; an unknown pid is an orphan and of no interest. */
+void vm_reaped(struct vm *vm, pid_t pid, int status);
+
+/* The process to blame, or VM_PROCESS_COUNT when all live. */
+enum vm_process vm_first_ended(const struct vm *vm);
+
+/* "qemu exited 1", "virtiofsd signal 9". */
+void vm_cause_text(const struct vm *vm, enum vm_process process, char *text, size_t size);
+
+#endif

@@ -1,0 +1,335 @@
+/*
+ * The worker's life: see worker.h. Called by main in the process that the monitor started, which
+ * has no right already; one libuv loop with the router, four sources of text and a pipe from the
+ * monitor. When the link ends the monitor is given a moment to say which process died, so that
+ * clients and log hear the reason and not only that there is one.
+ */
+#include "kata-proxy/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "common/launch.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/privsep.h"
+#include "common/str.h"
+#include "kata-proxy/output.h"
+#include "kata-proxy/proxy.h"
+
+enum {
+	CAUSE_MS = 400,  /* from the link's end to the monitor's word */
+	CLOSE_MS = 1000, /* for the loop to close what is closing */
+	DETAIL_MAX = 500,
+	REASON_MAX = 1000,
+};
+
+struct worker {
+	uv_loop_t loop;
+	struct proxy proxy;
+	struct output console, qemu, virtiofsd;
+	struct lines agent;     /* the agent's log records */
+	enum log_level agent_level; /* of the one being given to lines */
+	bool guest_debug;
+	bool goodbye; /* the agent announced the VM's end */
+	bool over;    /* the VM has ended or is left */
+	char link_error[DETAIL_MAX - 32];
+	char cause[128]; /* from the monitor, "" before */
+	uv_poll_t cause_poll;
+	uv_timer_t cause_timer;
+	uv_signal_t term;
+};
+
+void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1])
+{
+	static char program[] = "kata-proxy", worker[] = "worker";
+	static char debug[] = "--debug", guest_debug[] = "--guest-debug";
+	size_t n = 0;
+
+	args[n++] = program;
+	args[n++] = worker;
+	args[n++] = launch->sandbox;
+	if (launch->debug)
+		args[n++] = debug;
+	if (launch->guest_debug)
+		args[n++] = guest_debug;
+	args[n] = NULL;
+}
+
+/* --- the end ------------------------------------------------------------------------------------ */
+
+/* A line as part of the reason: "qemu: the line". False when there is none. */
+static bool detail(char *ret, const char *who, const char *text, size_t len)
+{
+	char line[DETAIL_MAX - 32];
+
+	if (text == NULL)
+		return false;
+	lines_for_error(line, sizeof(line), text, len);
+	snprintf(ret, DETAIL_MAX, ": %s: %s", who, line);
+	return true;
+}
+
+/* What was printed that tells most about the end; "" when nothing was. */
+static void find_detail(const struct worker *w, char *ret)
+{
+	const char *text;
+	size_t len;
+
+	ret[0] = '\0';
+	if (str_starts(w->cause, "virtiofsd") &&
+	    detail(ret, "virtiofsd", lines_last(&w->virtiofsd.lines, 0, &len), len))
+		return;
+	text = lines_find(&w->console.lines, "Kernel panic", &len);
+	if (detail(ret, "console", text, len))
+		return;
+	if (detail(ret, "qemu", lines_last(&w->qemu.lines, 0, &len), len))
+		return;
+	if (w->link_error[0] != '\0')
+		snprintf(ret, DETAIL_MAX, ": %s", w->link_error);
+}
+
+static void end_loop(struct worker *w, const char *reason)
+{
+	proxy_end(&w->proxy, reason);
+	output_close(&w->console);
+	output_close(&w->qemu);
+	output_close(&w->virtiofsd);
+	uv_close((uv_handle_t *)&w->cause_poll, NULL);
+	uv_close((uv_handle_t *)&w->cause_timer, NULL);
+	uv_close((uv_handle_t *)&w->term, NULL);
+}
+
+/* The VM has ended, or is about to be ended by the monitor: says why and stops the loop. */
+static void vm_over(struct worker *w)
+{
+	char text[DETAIL_MAX], reason[REASON_MAX];
+
+	if (w->over)
+		return;
+	w->over = true;
+	output_drain(&w->console);
+	output_drain(&w->qemu);
+	output_drain(&w->virtiofsd);
+	if (str_eq(w->cause, "operator")) {
+		snprintf(reason, sizeof(reason), "the VM was stopped");
+		log_info("the VM was stopped");
+	} else {
+		find_detail(w, text);
+		snprintf(reason, sizeof(reason), "the VM ended%s%s%s", w->cause[0] != '\0' ? ": " : "",
+			 w->cause, text);
+		if (w->goodbye)
+			log_info("the VM ended", KV_S("reason", reason));
+		else
+			log_error("the VM ended unexpectedly", KV_S("reason", reason));
+		if (!w->goodbye && !w->guest_debug)
+			output_tell_kept(&w->console);
+	}
+	end_loop(w, reason);
+}
+
+static void on_cause_timer(uv_timer_t *timer)
+{
+	vm_over(timer->data);
+}
+
+/* The monitor writes one line, then it ends; its own end closes the pipe. */
+static void on_cause(uv_poll_t *poll, int status, int events)
+{
+	struct worker *w = poll->data;
+	ssize_t n = read(WORKER_FD_CAUSE, w->cause, sizeof(w->cause) - 1);
+
+	(void)status;
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	w->cause[n > 0 ? n : 0] = '\0';
+	w->cause[strcspn(w->cause, "\n")] = '\0';
+	vm_over(w);
+}
+
+static void on_term(uv_signal_t *handle, int signum)
+{
+	struct worker *w = handle->data;
+
+	(void)signum;
+	snprintf(w->cause, sizeof(w->cause), "operator");
+	vm_over(w);
+}
+
+/* --- the router's events ------------------------------------------------------------------------ */
+
+static void on_ready(struct proxy *proxy, const struct msg_hello *agent)
+{
+	(void)proxy;
+	log_info("the agent answers", KV_S("release", agent->release),
+		 KV("version", agent->version));
+}
+
+static void on_agent_log(struct proxy *proxy, const struct msg_log *log)
+{
+	struct worker *w = proxy->owner;
+	int64_t now = deadline_now_ms();
+
+	if (log->level <= LOG_ERROR)
+		w->agent_level = LOG_ERROR;
+	else if (log->level == LOG_WARNING)
+		w->agent_level = LOG_WARNING;
+	else if (log->level <= LOG_INFO || w->guest_debug)
+		w->agent_level = LOG_INFO;
+	else
+		w->agent_level = LOG_DEBUG;
+	lines_feed(&w->agent, log->text, strlen(log->text), now);
+	lines_end(&w->agent, now);
+}
+
+static int log_fd(int fd)
+{
+	return fcntl(fd, F_GETFD) < 0 ? -1 : fd;
+}
+
+static void on_agent_line(struct lines *lines, const char *text, size_t len, unsigned dropped)
+{
+	struct worker *w = lines->owner;
+	int fd = log_fd(WORKER_FD_LOG_AGENT);
+	char note[64];
+	int n;
+
+	if (dropped > 0) {
+		n = snprintf(note, sizeof(note), "%u lines were dropped: too many", dropped);
+		log_foreign(fd, "agent", LOG_WARNING, note, (size_t)n);
+	}
+	log_foreign(fd, "agent", w->agent_level, text, len);
+}
+
+static void on_goodbye(struct proxy *proxy)
+{
+	struct worker *w = proxy->owner;
+
+	w->goodbye = true;
+}
+
+static void on_link_ended(struct proxy *proxy, const struct error *err)
+{
+	const char *text = err != NULL ? err->text : "the connection to the agent ended";
+	struct worker *w = proxy->owner;
+
+	if (w->over)
+		return;
+	lines_for_error(w->link_error, sizeof(w->link_error), text, strlen(text));
+	log_debug("the agent's link ended", KV_S("error", w->link_error));
+	uv_timer_start(&w->cause_timer, on_cause_timer, CAUSE_MS, 0);
+}
+
+static const struct lines_ops agent_lines_ops = { .line = on_agent_line };
+static const struct proxy_ops proxy_ops = {
+	.ready = on_ready,
+	.log = on_agent_log,
+	.goodbye = on_goodbye,
+	.link_ended = on_link_ended,
+};
+
+/* --- the start ---------------------------------------------------------------------------------- */
+
+static int confine(struct error *err)
+{
+	int keep[WORKER_FD_COUNT], r;
+
+	for (int i = 0; i < WORKER_FD_COUNT; i++)
+		keep[i] = i;
+	r = privsep_quiet(err);
+	if (r == 0)
+		r = privsep_close_others(keep, ARRAY_SIZE(keep), err);
+	if (r < 0)
+		return r;
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	for (int i = START_FD_CONTROL; i < WORKER_FD_COUNT; i++)
+		if (fcntl(i, F_SETFD, FD_CLOEXEC) < 0 && errno != EBADF)
+			return error_set(err, errno, "descriptor %d", i);
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return error_set(err, errno, "prctl");
+	return privsep_verify(getuid(), getgid(), err);
+}
+
+static int open_outputs(struct worker *w, struct error *err)
+{
+	int r;
+
+	r = output_open(&w->console, &w->loop, WORKER_FD_CONSOLE, "console",
+			log_fd(WORKER_FD_LOG_CONSOLE), w->guest_debug ? LOG_INFO : LOG_DEBUG, err);
+	if (r == 0)
+		r = output_open(&w->qemu, &w->loop, WORKER_FD_QEMU_STDERR, "qemu",
+				log_fd(WORKER_FD_LOG_QEMU), LOG_WARNING, err);
+	if (r == 0)
+		r = output_open(&w->virtiofsd, &w->loop, WORKER_FD_VIRTIOFSD_STDERR, "virtiofsd",
+				log_fd(WORKER_FD_LOG_VIRTIOFSD), LOG_WARNING, err);
+	return r;
+}
+
+/* Everything the loop will serve. After an error the process ends. */
+static int start(struct worker *w, struct error *err)
+{
+	int r = loop_start(&w->loop, err);
+
+	if (r < 0)
+		return r;
+	lines_init(&w->agent, &agent_lines_ops, w, deadline_now_ms());
+	r = open_outputs(w, err);
+	if (r < 0)
+		return r;
+	r = uv_poll_init(&w->loop, &w->cause_poll, WORKER_FD_CAUSE);
+	if (r == 0)
+		r = uv_poll_start(&w->cause_poll, UV_READABLE, on_cause);
+	if (r == 0)
+		r = uv_signal_init(&w->loop, &w->term);
+	if (r == 0)
+		r = uv_signal_start(&w->term, on_term, SIGTERM);
+	if (r < 0)
+		return error_set(err, -r, "event loop");
+	uv_timer_init(&w->loop, &w->cause_timer);
+	w->cause_poll.data = w;
+	w->cause_timer.data = w;
+	w->term.data = w;
+	return proxy_start(&w->proxy, &w->loop, WORKER_FD_AGENT, WORKER_FD_CLIENTS,
+			   getuid() - UID_PROXY + UID_SHIM, &proxy_ops, w, err);
+}
+
+static bool flag(int argc, char *const args[], const char *name)
+{
+	for (int i = 1; i < argc; i++)
+		if (str_eq(args[i], name))
+			return true;
+	return false;
+}
+
+int worker_run(int argc, char *const args[])
+{
+	static struct worker w; /* its handles must not move, and some of it is large */
+	struct error err = { 0 };
+	int r;
+
+	log_start("proxy", log_fd(WORKER_FD_LOG),
+		  flag(argc, args, "--debug") ? LOG_DEBUG : LOG_INFO);
+	log_context(args[0], NULL, NULL);
+	w.guest_debug = flag(argc, args, "--guest-debug");
+	r = confine(&err);
+	if (r == 0)
+		r = start(&w, &err);
+	if (r < 0) {
+		log_error("the worker did not start", KV_ERR(&err));
+		return 1;
+	}
+	if (loop_run(&w.loop, CLOSE_MS, &err) < 0) {
+		log_error("the worker did not end in order", KV_ERR(&err));
+		return 1;
+	}
+	return 0;
+}
