@@ -101,7 +101,7 @@ static void add_rust(struct argv *argv, const struct virtiofsd_config *config)
 	argv_add(argv, "--sandbox=namespace");
 	/* What the C program calls none is never here. */
 	argv_addf(argv, "--cache=%s",
-		  config->cache == NULL			? "auto"
+		  config->cache == NULL                ? "auto"
 		  : strcmp(config->cache, "none") == 0 ? "never"
 						       : config->cache);
 	argv_add(argv, "--xattr");
