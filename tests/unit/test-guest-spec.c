@@ -1,0 +1,129 @@
+/* kata-runtime/guest-spec.h: what of a bundle goes to the guest. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mount.h>
+
+#include "common/cleanup.h"
+#include "common/str.h"
+#include "common/wire.h"
+#include "kata-runtime/guest-spec.h"
+#include "kata-runtime/spec.h"
+
+/* A config.json with more mounts, and other parts replaced when not NULL. */
+static int make(const char *mounts, const char *linux_part, struct spec **ret_spec,
+		struct guest_spec *ret, struct error *err)
+{
+	char text[8192];
+	int n = snprintf(text, sizeof(text),
+			 "{\"ociVersion\":\"1.0.2\",\"process\":{\"args\":[\"sh\"],\"cwd\":\"/w\","
+			 "\"user\":{\"uid\":7,\"gid\":8,\"additionalGids\":[9,10]},"
+			 "\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"soft\":5,\"hard\":6}]},"
+			 "\"root\":{\"path\":\"/r\",\"readonly\":true},\"hostname\":\"h\","
+			 "\"mounts\":[%s],\"linux\":{%s}}",
+			 mounts, linux_part);
+
+	cr_assert(n > 0 && (size_t)n < sizeof(text));
+	cr_assert_eq(spec_parse("config.json", "/bundle", text, (size_t)n, ret_spec, err), 0, "%s",
+		     err->text);
+	return guest_spec_make(*ret_spec, "c1", ret, err);
+}
+
+Test(guest_spec, process_and_root)
+{
+	struct error err = { 0 };
+	struct guest_spec g;
+	struct spec *spec;
+
+	cr_assert_eq(make("", "\"maskedPaths\":[\"/proc/kcore\"]", &spec, &g, &err), 0);
+	cr_expect_str_eq(g.create.container, "c1");
+	cr_expect_str_eq(g.create.rootfs, "c1/rootfs");
+	cr_expect(g.create.readonly);
+	cr_expect_str_eq(g.create.process.cwd, "/w");
+	cr_expect_eq(g.create.process.uid, 7);
+	cr_expect_eq(g.create.process.n_groups, 2);
+	cr_expect_eq(g.create.process.groups[1].gid, 10);
+	cr_expect_eq(g.create.process.rlimits[0].hard, 6);
+	cr_expect_eq(g.create.masked_paths.count, 1);
+	cr_assert_eq(g.n_shares, 1);
+	cr_expect_str_eq(g.shares[0].source, "/r");
+	cr_expect_str_eq(g.shares[0].name, "c1/rootfs");
+	cr_expect(!g.shares[0].readonly, "mount points are still to be made in it");
+	guest_spec_fini(&g);
+	spec_free(spec);
+}
+
+Test(guest_spec, mounts)
+{
+	struct error err = { 0 };
+	struct guest_spec g;
+	struct spec *spec;
+
+	cr_assert_eq(make("{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\","
+			  "\"options\":[\"nosuid\"]},"
+			  "{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"/etc\","
+			  "\"options\":[\"rbind\",\"ro\",\"rprivate\"]},"
+			  "{\"destination\":\"/dev/shm\",\"type\":\"bind\",\"source\":\"/dev/shm\","
+			  "\"options\":[\"rbind\"]},"
+			  "{\"destination\":\"/f\",\"source\":\"/etc/passwd\",\"options\":[\"bind\"]}",
+			  "", &spec, &g, &err),
+		     0, "%s", err.text);
+	cr_assert_eq(g.create.n_mounts, 4);
+	cr_expect_str_eq(g.create.mounts[0].type, "proc");
+	cr_expect_eq(g.create.mounts[0].flags, MS_NOSUID);
+	cr_expect_str_eq(g.create.mounts[1].type, "share");
+	cr_expect_str_eq(g.create.mounts[1].source, "c1/m1");
+	cr_expect_eq(g.create.mounts[1].propagation, MS_PRIVATE | MS_REC);
+	cr_expect_str_eq(g.create.mounts[2].type, "tmpfs", "shared memory is the guest's own");
+	cr_expect_str_eq(g.create.mounts[3].source, "c1/m3");
+	cr_assert_eq(g.n_shares, 3);
+	cr_expect_str_eq(g.shares[1].source, "/etc");
+	cr_expect(g.shares[1].readonly, "held on the host, against the guest's root too");
+	cr_expect(!g.shares[2].readonly);
+	guest_spec_fini(&g);
+	spec_free(spec);
+}
+
+/* What is made can be sent. */
+Test(guest_spec, can_be_encoded)
+{
+	CLEANUP(buf_fini) struct buf out = { 0 };
+	struct error err = { 0 };
+	struct guest_spec g;
+	struct spec *spec;
+
+	cr_assert_eq(make("{\"destination\":\"/t\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}",
+			  "\"devices\":[{\"path\":\"/dev/x\",\"type\":\"c\",\"major\":1,\"minor\":3}]",
+			  &spec, &g, &err),
+		     0);
+	cr_assert_eq(wire_encode(MSG_CREATE, &g.create, &out, &err), 0, "%s", err.text);
+	guest_spec_fini(&g);
+	spec_free(spec);
+}
+
+static const struct {
+	const char *mounts, *linux_part, *named;
+} refused[] = {
+	{ "{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"/dev/null\"}", "", "/dev/null" },
+	{ "{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"/proc\"}", "", "proc" },
+	{ "{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"/sys\"}", "", "sysfs" },
+	{ "{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"/nosuch/dir\"}", "",
+	  "/nosuch/dir" },
+	{ "", "\"namespaces\":[{\"type\":\"pid\",\"path\":\"/proc/1/ns/pid\"}]", "pid namespace" },
+	{ "", "\"namespaces\":[{\"type\":\"ipc\",\"path\":\"/proc/1/ns/ipc\"}]", "ipc namespace" },
+};
+
+Test(guest_spec, refused_by_name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		struct guest_spec g = { 0 };
+		struct error err = { 0 };
+		struct spec *spec;
+
+		cr_expect_lt(make(refused[i].mounts, refused[i].linux_part, &spec, &g, &err), 0,
+			     "row %zu", i);
+		cr_expect(strstr(err.text, refused[i].named) != NULL, "row %zu: %s", i, err.text);
+		cr_expect(strcasestr(err.text, "no such file") == NULL, "row %zu: %s", i, err.text);
+		spec_free(spec);
+	}
+}
