@@ -11,8 +11,10 @@
 
 static const uint8_t magic[8] = { 'K', 'A', 'T', 'A', 0xc1, 0x0d, 0x0a, 0x1a };
 
+_Static_assert((int)WIRE_MAX == (int)FRAME_CONTROL_MAX, "what is encoded can be sent");
+
 /* Payload of a HELLO up to its body: array of 2, then bin 8 of magic and nonce. */
-enum { HELLO_HEAD = 3 };
+enum { HELLO_HEAD = 3, HELLO_MAX = 8192 /* more than its fields allow */ };
 static const uint8_t hello_head[HELLO_HEAD] = { 0x92, 0xc4, FRAME_NONCE };
 
 static uint32_t get_u32(const uint8_t *in)
@@ -71,10 +73,10 @@ static size_t get_number(const uint8_t *in, size_t left, uint64_t *ret_value)
 const char *frame_type_name(uint8_t type)
 {
 	static const char *const names[] = {
-		[FRAME_HELLO] = "HELLO",     [FRAME_OPEN] = "OPEN",	[FRAME_CLOSE] = "CLOSE",
-		[FRAME_REQUEST] = "REQUEST", [FRAME_REPLY] = "REPLY",	[FRAME_EVENT] = "EVENT",
-		[FRAME_DATA] = "DATA",	     [FRAME_WINDOW] = "WINDOW", [FRAME_END] = "END",
-		[FRAME_PING] = "PING",	     [FRAME_PONG] = "PONG",
+		[FRAME_HELLO] = "HELLO",     [FRAME_OPEN] = "OPEN",     [FRAME_CLOSE] = "CLOSE",
+		[FRAME_REQUEST] = "REQUEST", [FRAME_REPLY] = "REPLY",   [FRAME_EVENT] = "EVENT",
+		[FRAME_DATA] = "DATA",       [FRAME_WINDOW] = "WINDOW", [FRAME_END] = "END",
+		[FRAME_PING] = "PING",       [FRAME_PONG] = "PONG",
 	};
 
 	return type < ARRAY_SIZE(names) && names[type] != NULL ? names[type] : "UNKNOWN";
@@ -228,8 +230,10 @@ int frame_put_hello(struct buf *out, const uint8_t nonce[FRAME_NONCE],
 	size_t before = buf_len(out);
 	int r;
 
-	if (buf_append(out, hello_head, HELLO_HEAD) < 0 || buf_append(out, nonce, FRAME_NONCE) < 0)
+	if (buf_reserve(out, HELLO_HEAD + FRAME_NONCE) == NULL)
 		return error_set(err, ENOMEM, "encode HELLO");
+	buf_append(out, hello_head, HELLO_HEAD);
+	buf_append(out, nonce, FRAME_NONCE);
 	r = wire_encode(MSG_HELLO, hello, out, err);
 	if (r < 0)
 		out->end = out->start + before;
@@ -274,7 +278,7 @@ static bool may_be_hello(const uint8_t *p, size_t left, bool ack, const uint8_t 
 		memcpy(want + HELLO_HEAD, nonce, FRAME_NONCE);
 	else
 		memcpy(want + HELLO_HEAD, magic, sizeof(magic));
-	if (left >= 4 && get_u32(p) > 4096) /* no HELLO is that long */
+	if (left >= 4 && get_u32(p) > HELLO_MAX)
 		return false;
 	if (left > 4 && memcmp(p + 4, fixed, left - 4 < 12 ? left - 4 : 12) != 0)
 		return false;
@@ -286,8 +290,8 @@ static bool may_be_hello(const uint8_t *p, size_t left, bool ack, const uint8_t 
 
 int frame_find_hello(struct buf *buf, bool ack, const uint8_t *nonce)
 {
-	const size_t known = FRAME_HEADER + HELLO_HEAD +
-			     (nonce != NULL ? (size_t)FRAME_NONCE : sizeof(magic));
+	const size_t known =
+		FRAME_HEADER + HELLO_HEAD + (nonce != NULL ? (size_t)FRAME_NONCE : sizeof(magic));
 	size_t skip = 0, left = buf_len(buf);
 
 	while (skip < left && !may_be_hello(buf_at(buf) + skip, left - skip, ack, nonce))

@@ -22,8 +22,8 @@ static int refuse(struct error *err, int num, const struct wire_struct *s,
 	return error_say(err, num, "%s.%s: %s", s->name, f->name, why);
 }
 
-static int over(struct error *err, int num, const struct wire_struct *s,
-		const struct wire_field *f, uint64_t value, uint64_t limit, const char *unit)
+static int over(struct error *err, int num, const struct wire_struct *s, const struct wire_field *f,
+		uint64_t value, uint64_t limit, const char *unit)
 {
 	return error_say(err, num, "%s.%s: %llu%s is over %llu", s->name, f->name,
 			 (unsigned long long)value, unit, (unsigned long long)limit);
@@ -50,9 +50,8 @@ static int pack_text(msgpack_packer *pk, const struct wire_struct *s, const stru
 	return 0;
 }
 
-static int pack_strings(msgpack_packer *pk, const struct wire_struct *s,
-			const struct wire_field *f, const struct wire_strings *list,
-			struct error *err)
+static int pack_strings(msgpack_packer *pk, const struct wire_struct *s, const struct wire_field *f,
+			const struct wire_strings *list, struct error *err)
 {
 	int r;
 
@@ -86,12 +85,30 @@ static int pack_list(msgpack_packer *pk, const struct wire_struct *s, const stru
 	return 0;
 }
 
-static int pack_number(msgpack_packer *pk, const struct wire_struct *s,
-		       const struct wire_field *f, uint64_t value, struct error *err)
+static int pack_number(msgpack_packer *pk, const struct wire_struct *s, const struct wire_field *f,
+		       uint64_t value, struct error *err)
 {
 	if (value > f->max)
 		return over(err, ERANGE, s, f, value, f->max, "");
 	msgpack_pack_uint64(pk, value);
+	return 0;
+}
+
+static int under(struct error *err, const struct wire_struct *s, const struct wire_field *f,
+		 int64_t value)
+{
+	return error_say(err, ERANGE, "%s.%s: %lld is under -%llu", s->name, f->name,
+			 (long long)value, (unsigned long long)f->max);
+}
+
+static int pack_signed(msgpack_packer *pk, const struct wire_struct *s, const struct wire_field *f,
+		       int64_t value, struct error *err)
+{
+	if (value > (int64_t)f->max)
+		return over(err, ERANGE, s, f, (uint64_t)value, f->max, "");
+	if (value < -(int64_t)f->max)
+		return under(err, s, f, value);
+	msgpack_pack_int64(pk, value);
 	return 0;
 }
 
@@ -104,8 +121,7 @@ static int pack_field(msgpack_packer *pk, const struct wire_struct *s, const str
 	case WIRE_u64:
 		return pack_number(pk, s, f, *AT_CONST(body, f->offset, uint64_t), err);
 	case WIRE_i32:
-		msgpack_pack_int32(pk, *AT_CONST(body, f->offset, int32_t));
-		return 0;
+		return pack_signed(pk, s, f, *AT_CONST(body, f->offset, int32_t), err);
 	case WIRE_bool:
 		if (*AT_CONST(body, f->offset, bool))
 			msgpack_pack_true(pk);
@@ -189,6 +205,9 @@ int wire_encode(enum msg_type type, const void *body, struct buf *out, struct er
 	r = pack_struct(&pk, m->body(), body, err);
 	if (r == 0 && sink.error < 0)
 		r = error_set(err, ENOMEM, "encode %s", m->name);
+	if (r == 0 && buf_len(out) - before > WIRE_MAX)
+		r = error_say(err, EMSGSIZE, "%s: %zu bytes are over %d", m->body()->name,
+			      buf_len(out) - before, WIRE_MAX);
 	if (r < 0)
 		out->end = out->start + before;
 	return r;
@@ -251,8 +270,7 @@ static int unpack_signed(const struct wire_struct *s, const struct wire_field *f
 	if (v->type == MSGPACK_OBJECT_POSITIVE_INTEGER && v->via.u64 > f->max)
 		return over(err, ERANGE, s, f, v->via.u64, f->max, "");
 	if (v->via.i64 < -limit)
-		return error_say(err, ERANGE, "%s.%s: %lld is under -%lld", s->name, f->name,
-				 (long long)v->via.i64, (long long)limit);
+		return under(err, s, f, v->via.i64);
 	*ret_value = (int32_t)v->via.i64;
 	return 0;
 }
@@ -390,7 +408,7 @@ static const struct wire_field *find_field(const struct wire_struct *s,
 	return NULL;
 }
 
-/* A text that was not sent is an empty one, so that no handler meets NULL. */
+/* A text or list of texts that was not sent is an empty one, so that no handler meets NULL. */
 static int fill_absent(const struct wire_struct *s, void *body, uint64_t seen, struct error *err)
 {
 	unsigned bit = 0;
@@ -405,6 +423,12 @@ static int fill_absent(const struct wire_struct *s, void *body, uint64_t seen, s
 
 			*text = calloc(1, 1);
 			if (*text == NULL)
+				return error_set(err, ENOMEM, "%s.%s", s->name, f->name);
+		} else if (f->type == WIRE_strings) {
+			char ***items = &AT(body, f->offset, struct wire_strings)->items;
+
+			*items = calloc(1, sizeof(char *));
+			if (*items == NULL)
 				return error_set(err, ENOMEM, "%s.%s", s->name, f->name);
 		} else if (f->type == WIRE_nested) {
 			msgpack_object empty = { .type = MSGPACK_OBJECT_MAP };

@@ -13,6 +13,8 @@
 #include "common/error.h"
 #include "common/protocol.h"
 
+enum { WIRE_MAX = 1024 * 1024 }; /* most bytes of an encoded message */
+
 enum wire_type {
 	WIRE_u32,
 	WIRE_u64,
