@@ -20,8 +20,7 @@ struct stream_out {
 	uint64_t sent;     /* next offset to send */
 	uint64_t limit;    /* greatest offset the peer will take */
 	bool ended;        /* no more bytes will be written */
-	bool end_sent;
-	bool end_acked;
+	bool end_sent;     /* on this connection; END is repeated on each */
 };
 
 void stream_out_init(struct stream_out *out);
@@ -33,7 +32,7 @@ size_t stream_out_room(const struct stream_out *out);
 /* Offset behind the last byte written. */
 uint64_t stream_out_total(const struct stream_out *out);
 
-/* Copies at most stream_out_room() bytes: 0, -ENOBUFS when n is more, -EPIPE after the end. */
+/* Copies n bytes, at most stream_out_room(): 0, else -ENOBUFS; -EPIPE after the end; -ENOMEM. */
 int stream_out_write(struct stream_out *out, const void *data, size_t n);
 
 void stream_out_end(struct stream_out *out);
@@ -46,13 +45,16 @@ size_t stream_out_next(const struct stream_out *out, size_t max, uint64_t *ret_o
 		       const uint8_t **ret_data);
 void stream_out_sent(struct stream_out *out, size_t n);
 
-/* Whether END is to be sent now. */
+/* Whether END is to be sent now; its offset is stream_out_total(). Then set end_sent. */
 bool stream_out_end_due(const struct stream_out *out);
 
-/* The peer's WINDOW: 0, or -EBADMSG when it acknowledges what was never sent or goes back. */
+/* The peer's WINDOW: 0, or -EBADMSG when it acknowledges what was not sent or goes back. */
 int stream_out_window(struct stream_out *out, uint64_t received, uint64_t limit);
 
-/* A new connection: the peer has received this much; the rest is sent again. 0 or -EBADMSG. */
+/*
+ * A new connection: the peer has received this much; the rest, and END, is sent again. -EBADMSG
+ * when that was never sent or goes back.
+ */
 int stream_out_resume(struct stream_out *out, uint64_t received);
 
 /* The receiving half delivers each byte once and in order. */
@@ -67,11 +69,14 @@ void stream_in_init(struct stream_in *in);
 
 /*
  * DATA: on 0 *ret_skip bytes at its start are old (all of them, possibly) and the rest counts as
- * received. -EBADMSG on a gap, behind the end; -EMSGSIZE beyond the limit the peer was told.
+ * received. -EBADMSG on a gap and behind the end, -EMSGSIZE beyond the limit the peer was told.
  */
 int stream_in_data(struct stream_in *in, uint64_t offset, size_t n, size_t *ret_skip);
 
-/* END: 0 or -EBADMSG. The stream has ended once received == end. */
+/*
+ * END, which may be repeated: 0, or -EBADMSG when it contradicts what came, is another one than
+ * before, or lies beyond the limit. The stream has ended once received == end.
+ */
 int stream_in_end(struct stream_in *in, uint64_t offset);
 
 static inline bool stream_in_ended(const struct stream_in *in)
@@ -79,12 +84,13 @@ static inline bool stream_in_ended(const struct stream_in *in)
 	return in->received == in->end;
 }
 
+/* n bytes more are consumed; never more than were received, whatever n is. */
 void stream_in_consumed(struct stream_in *in, size_t n);
 
-/* Whether a WINDOW is worth sending: half of the window has moved, or all is consumed. */
+/* Whether a WINDOW is worth sending: half of the window has moved, or all is newly consumed. */
 bool stream_in_window_due(const struct stream_in *in);
 
-/* The numbers of the WINDOW to send now. */
+/* The numbers of the WINDOW to send now; from here on the peer counts as told. */
 void stream_in_window(struct stream_in *in, uint64_t *ret_received, uint64_t *ret_limit);
 
 #endif
