@@ -1,6 +1,11 @@
 /*
  * The client side of the protocol without an event loop: blocking, each step with a deadline. The
  * runtime's decoder process uses it; what it reads comes from the guest.
+ *
+ * All steps: 0 or a negative errno with err. -ETIMEDOUT at the deadline, -ECONNABORTED on a CLOSE,
+ * whose words (escaped) are the error's, -ECONNRESET on an end without one, -EBADMSG when the
+ * peer breaks the protocol. After any of these the connection is of no more use; only the error
+ * of a FAILED reply leaves it usable, and a request that was too long to send.
  */
 #ifndef KATA_CALL_H
 #define KATA_CALL_H
@@ -21,8 +26,8 @@ void call_init(struct call *call, int fd);
 void call_fini(struct call *call);
 
 /*
- * Says hello as component and waits for the answer, which comes when the agent is there. An answer
- * CLOSE gives -ECONNABORTED with the proxy's words. ret_hello may be NULL; else wire_free() it.
+ * Says hello as component and waits for the answer, which comes when the agent is there. ret_hello
+ * may be NULL; else wire_free() it.
  */
 int call_hello(struct call *call, const char *component, int64_t deadline,
 	       struct msg_hello **ret_hello, struct error *err);
@@ -31,8 +36,9 @@ int call_hello(struct call *call, const char *component, int64_t deadline,
 int call_open(struct call *call, int64_t deadline, struct error *err);
 
 /*
- * Sends one request, already encoded as wire_encode() makes it, and decodes the reply, which is of
- * type expected; FAILED becomes its error.
+ * Sends one request, already encoded as wire_encode() makes it (-EMSGSIZE when it does not fit in
+ * a frame), and decodes the reply, which is of type expected; FAILED becomes its error. *ret_body
+ * is freed with wire_free().
  */
 int call_request(struct call *call, const void *payload, size_t len, enum msg_type expected,
 		 int64_t deadline, void **ret_body, struct error *err);

@@ -3,7 +3,10 @@
  * channel and learns of its end once; libuv handles cannot be moved, so neither can the channel.
  *
  * Lifetime: channel_open(), any number of sends, channel_close() (any number of times, from any
- * callback), then ops->closed exactly once, after which the memory is the owner's again.
+ * callback), then ops->closed exactly once, after which the memory is the owner's again. No ops
+ * function is called from within channel_open(), a send, a pause, a resume or a close.
+ *
+ * SIGPIPE must be ignored; loop_start() does that.
  */
 #ifndef KATA_CHANNEL_H
 #define KATA_CHANNEL_H
@@ -16,9 +19,12 @@
 struct channel;
 
 struct channel_ops {
-	/* One frame; its payload is borrowed for the call. May close the channel. */
+	/* One frame; its payload is borrowed for the call. May close the channel: then none follows. */
 	void (*frame)(struct channel *channel, const struct frame *frame);
-	/* The peer ended (err NULL) or broke a rule or the connection; the channel closes by itself. */
+	/*
+	 * The peer ended (err NULL) or broke a rule or the connection; the channel closes by itself.
+	 * At most once, and not when the owner closed it first.
+	 */
 	void (*ended)(struct channel *channel, const struct error *err);
 	/* The write queue fell to CHANNEL_LOW or below, after it was above. May be NULL. */
 	void (*drained)(struct channel *channel);
@@ -26,7 +32,8 @@ struct channel_ops {
 	void (*closed)(struct channel *channel);
 	/*
 	 * Bytes before the first frame, when set: called with what has come until it returns 1 (go
-	 * on with frames); 0 means more is needed, negative closes. Used to skip stale bytes.
+	 * on with frames); 0 means more is needed, a negative errno closes. Used to skip stale bytes.
+	 * It must not let input grow without end.
 	 */
 	int (*preamble)(struct channel *channel, struct buf *input);
 };
@@ -41,32 +48,45 @@ struct channel {
 	size_t queued;  /* bytes handed to libuv and not yet written */
 	bool above_low; /* drained is owed */
 	bool synced;    /* the preamble is over */
-	bool reading, ended, closing;
+	bool reading;
+	bool broken;    /* writing failed: what is sent is dropped */
+	bool finishing; /* closes when the queue is written */
+	bool closing;
+	int failure;    /* negative errno that ops->ended is still to be told of */
 };
 
 /*
- * Takes fd (a stream socket, or a character device that poll(2) knows) and starts to read. On
+ * Takes fd (a stream socket, or a character device that epoll(7) knows) and starts to read. On
  * error fd is closed and nothing is owed.
  */
 int channel_open(struct channel *channel, uv_loop_t *loop, int fd, const struct channel_ops *ops,
 		 void *owner, struct error *err);
 
 /*
- * Queues one frame: head (head_len bytes, may be 0) and then body make the payload; both are
- * copied. frame->length is set from them. After the end or on -ENOMEM it is dropped, the channel
- * closes. Returns 0 or a negative errno.
+ * Sends one frame: head (head_len bytes, may be 0) and then body make the payload, at least one
+ * byte; frame->length and frame->payload do not count. What cannot be written at once is copied
+ * and queued. 0; -EPIPE after the end or channel_finish(), and the frame is dropped; -EMSGSIZE;
+ * -ENOMEM, and then the channel closes with ops->ended. When the connection is lost the end comes
+ * by reading, after what the peer still said.
  */
 int channel_send(struct channel *channel, const struct frame *frame, const void *head,
 		 size_t head_len, const void *body, size_t body_len);
 
-/* Encodes a message and sends it as the payload. */
+/* Encodes a message and sends it as the payload; number is the channel number in the frame. */
 int channel_send_message(struct channel *channel, enum frame_type frame_type, uint8_t flags,
 			 uint32_t number, uint32_t id, enum msg_type type, const void *body);
 
-/* Stops and starts reading: back pressure. */
+/* Stops and starts reading: back pressure. Frames that were read with this one still come. */
 void channel_pause(struct channel *channel);
 void channel_resume(struct channel *channel);
 
+/*
+ * Closes once the queue is written, or writing fails; the owner sets a deadline and closes then.
+ * Nothing more is read or sent.
+ */
+void channel_finish(struct channel *channel);
+
+/* Closes now; what is queued is dropped. */
 void channel_close(struct channel *channel);
 
 #endif

@@ -6,12 +6,16 @@
 
 #include "common/error.h"
 
-/* Makes the loop and touches every handle type once, so that libuv opens its spare descriptors. */
+/*
+ * Makes the loop and has libuv open the descriptors of its own now, before a sandbox forbids that.
+ * Ignores SIGPIPE in this process: a child that runs a foreign program sets it back.
+ */
 int loop_start(uv_loop_t *loop, struct error *err);
 
 /*
  * Runs until nothing is left or uv_stop(); then runs the close callbacks that are pending, at most
- * deadline_ms, and closes the loop. -EBUSY, logged with the handle's type, when one is left open.
+ * deadline_ms, and closes the loop. When a handle was not closed: -EBUSY with the types of those
+ * in err; the loop and its handles are left as they are.
  */
 int loop_run(uv_loop_t *loop, int deadline_ms, struct error *err);
 
