@@ -1,0 +1,185 @@
+/*
+ * Containers of the sandbox: see container.h. Owned by the agent's list; a container's memory goes
+ * with the close callback of its timer.
+ */
+#include "kata-agent/container.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "common/log.h"
+#include "common/str.h"
+#include "kata-agent/cgroup.h"
+
+int container_find(struct agent *agent, const char *id, struct container **ret_container,
+		   struct error *err)
+{
+	for (struct container *c = agent->containers; c != NULL; c = c->next) {
+		if (str_eq(c->id, id)) {
+			*ret_container = c;
+			return 0;
+		}
+	}
+	return error_say(err, ENOENT, "container %s is not known", id);
+}
+
+bool container_is_alive(const struct container *container)
+{
+	const struct process *first = container->first;
+
+	return !container->removing && first != NULL && !first->failed &&
+	       first->state != PROCESS_PREPARING && first->state != PROCESS_ENDED;
+}
+
+void container_forget_client(struct container *container, const struct client *client)
+{
+	if (container->waiting.client == client)
+		container->waiting.client = NULL;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+/* Its processes go when their exit codes have been told. */
+static void forget(struct container *c)
+{
+	struct container **at = &c->agent->containers;
+	struct process *next;
+
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	for (struct process *p = c->agent->processes; p != NULL; p = next) {
+		next = p->next;
+		if (p->container == c)
+			process_forget(p);
+	}
+	fd_close(&c->cgroup);
+	uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+}
+
+static bool has_processes(const struct container *c)
+{
+	for (const struct process *p = c->agent->processes; p != NULL; p = p->next) {
+		if (p->container == c && p->state != PROCESS_ENDED)
+			return true;
+	}
+	return false;
+}
+
+static void try_to_finish(struct container *c);
+
+static void on_retry(uv_timer_t *timer)
+{
+	try_to_finish(timer->data);
+}
+
+/* The kernel needs a moment between the last wait and an empty cgroup: hence the timer. */
+static void try_to_finish(struct container *c)
+{
+	struct client_request request = c->waiting;
+	struct error err;
+	int r;
+
+	if (has_processes(c))
+		r = error_say(&err, EBUSY, "its processes do not end");
+	else
+		r = cgroup_remove(c->agent->options.cgroup, c->id, &err);
+	if (r < 0 && deadline_left_ms(c->deadline) > 0) {
+		uv_timer_start(&c->timer, on_retry, CONTAINER_RETRY_MS, 0);
+		return;
+	}
+	c->waiting.client = NULL;
+	if (r < 0) {
+		error_prefix(&err, "remove container %s", c->id);
+		log_error("container not removed", KV_S("container", c->id), KV_ERR(&err));
+		c->removing = false;
+		uv_timer_stop(&c->timer);
+		client_fail(&request, &err);
+		return;
+	}
+	log_info("container removed", KV_S("container", c->id));
+	forget(c);
+	client_reply(&request, MSG_DONE, NULL);
+}
+
+int container_remove(struct container *container, const struct client_request *request,
+		     struct error *err)
+{
+	int r;
+
+	if (container->removing && container->waiting.client != NULL)
+		return error_say(err, EBUSY, "container %s is being removed", container->id);
+	r = cgroup_signal(container->cgroup, SIGKILL, err);
+	if (r < 0)
+		return error_prefix(err, "remove container %s", container->id);
+	container->removing = true;
+	container->waiting = *request;
+	container->deadline = deadline_in_ms(CONTAINER_REMOVE_MS);
+	try_to_finish(container);
+	return 0;
+}
+
+void container_process_ended(struct container *container, struct process *process)
+{
+	const struct client_request nobody = { 0 };
+	struct error err;
+
+	if (container->removing)
+		uv_timer_start(&container->timer, on_retry, 0, 0);
+	else if (process->first && process->failed &&
+		 container_remove(container, &nobody, &err) < 0)
+		log_error("container not removed", KV_ERR(&err));
+}
+
+static struct container *make(struct agent *agent, const char *id, struct error *err)
+{
+	struct container *c = calloc(1, sizeof(*c));
+
+	if (c == NULL) {
+		error_set(err, ENOMEM, "make a container");
+		return NULL;
+	}
+	c->agent = agent;
+	memcpy(c->id, id, strlen(id) + 1);
+	c->cgroup = cgroup_create(agent->options.cgroup, id, err);
+	if (c->cgroup < 0) {
+		free(c);
+		return NULL;
+	}
+	uv_timer_init(&agent->loop, &c->timer);
+	c->timer.data = c;
+	c->next = agent->containers;
+	agent->containers = c;
+	return c;
+}
+
+int container_create(struct agent *agent, const struct msg_create *create,
+		     const struct client_request *request, struct error *err)
+{
+	struct container *c;
+	int r = id_check(create->container, err);
+
+	if (r < 0)
+		return r;
+	if (container_find(agent, create->container, &c, NULL) == 0)
+		return error_say(err, EEXIST, "container %s is there already", create->container);
+	c = make(agent, create->container, err);
+	if (c == NULL)
+		return -err->num;
+	r = process_spawn(c, &create->process, create, request, &c->first, err);
+	if (r < 0) {
+		cgroup_remove(agent->options.cgroup, c->id, NULL);
+		forget(c);
+		return r;
+	}
+	log_info("container prepared", KV_S("container", c->id), KV("pid", c->first->pid));
+	return 0;
+}

@@ -1,0 +1,53 @@
+/* The containers of the sandbox: a table by id, each with its cgroup and its first process. */
+#ifndef KATA_AGENT_CONTAINER_H
+#define KATA_AGENT_CONTAINER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/error.h"
+#include "common/id.h"
+#include "kata-agent/agent.h"
+#include "kata-agent/client.h"
+#include "kata-agent/process.h"
+
+struct container {
+	struct container *next;
+	struct agent *agent;
+	char id[ID_MAX + 1];
+	int cgroup;
+	struct process *first; /* NULL before it is forked */
+	bool removing;
+	int64_t deadline; /* of the removal */
+	uv_timer_t timer;
+	struct client_request waiting; /* REMOVE */
+};
+
+/* Begins a container; the request is answered when its first process is prepared. */
+int container_create(struct agent *agent, const struct msg_create *create,
+		     const struct client_request *request, struct error *err);
+
+/* -ENOENT with "container ID is not known". */
+int container_find(struct agent *agent, const char *id, struct container **ret_container,
+		   struct error *err);
+
+/* Whether it can take further processes: its first one is prepared and has not ended. */
+bool container_is_alive(const struct container *container);
+
+/*
+ * Kills what is in it, and forgets it when all of that is reaped; then request is answered, with
+ * FAILED when that takes over CONTAINER_REMOVE_MS. request may have no client.
+ */
+int container_remove(struct container *container, const struct client_request *request,
+		     struct error *err);
+
+enum { CONTAINER_REMOVE_MS = 10000, CONTAINER_RETRY_MS = 5 };
+
+/* One of its processes was reaped. */
+void container_process_ended(struct container *container, struct process *process);
+
+/* The request's client is gone. */
+void container_forget_client(struct container *container, const struct client *client);
+
+#endif

@@ -1,0 +1,93 @@
+/* Preparing the VM and ending it: see sandbox.h. Called by requests.c and agent.c. */
+#include "kata-agent/sandbox.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/deadline.h"
+#include "common/log.h"
+#include "common/process.h"
+#include "kata-agent/agent.h"
+
+#define SHARE_TAG "share"
+
+enum { SYNC_MS = 2000, NS_PER_S = 1000000000, CLOCK_SLACK_NS = 1000000 };
+
+static int mount_share(const struct agent *agent, struct error *err)
+{
+	const char *path = agent->options.share;
+
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return error_set(err, errno, "make the shared directory");
+	if (mount(SHARE_TAG, path, "virtiofs", MS_NOSUID | MS_NODEV, NULL) < 0)
+		return error_set(err, errno, "mount the shared directory");
+	return 0;
+}
+
+/* A clock that is right is left alone: setting it disturbs timers. */
+static int set_clock(uint64_t time_ns, struct error *err)
+{
+	struct timespec wanted = { .tv_sec = (time_t)(time_ns / NS_PER_S),
+				   .tv_nsec = (long)(time_ns % NS_PER_S) };
+	struct timespec now;
+	int64_t off;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (__builtin_mul_overflow((int64_t)(wanted.tv_sec - now.tv_sec), NS_PER_S, &off))
+		off = INT64_MAX / 2;
+	off += wanted.tv_nsec - now.tv_nsec;
+	if (off > -CLOCK_SLACK_NS && off < CLOCK_SLACK_NS)
+		return 0;
+	if (clock_settime(CLOCK_REALTIME, &wanted) < 0)
+		return error_set(err, errno, "set the clock");
+	return 0;
+}
+
+int sandbox_prepare(struct agent *agent, const struct msg_create_sandbox *wanted,
+		    struct error *err)
+{
+	int r = 0;
+
+	if (agent->sandboxed)
+		return error_say(err, EALREADY, "the sandbox is prepared already");
+	if (wanted->log_level != 0) {
+		agent->log_level = (enum log_level)wanted->log_level;
+		log_link_use(&agent->log, agent->log_level);
+	}
+	if (wanted->hostname[0] != '\0' &&
+	    sethostname(wanted->hostname, strlen(wanted->hostname)) < 0)
+		return error_set(err, errno, "set the host name");
+	if (agent->options.guest && wanted->time_ns != 0)
+		r = set_clock(wanted->time_ns, err);
+	if (r == 0 && agent->options.guest && wanted->share)
+		r = mount_share(agent, err);
+	if (r < 0)
+		return r;
+	agent->sandboxed = true;
+	log_info("sandbox prepared", KV("share", wanted->share));
+	return 0;
+}
+
+/* In a child: a shared directory whose host has gone would hold sync(2) for ever. */
+void sandbox_power_off(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		sync();
+		_exit(0);
+	}
+	if (pid > 0)
+		process_wait_child(pid, deadline_in_ms(SYNC_MS), &status, NULL);
+	/* QEMU runs with -no-reboot: a reset ends it, also where there is no power to switch off. */
+	reboot(RB_AUTOBOOT);
+	_exit(1);
+}

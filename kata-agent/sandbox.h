@@ -1,0 +1,20 @@
+/* The sandbox as a whole: what the VM gets before its first container, and its end. */
+#ifndef KATA_AGENT_SANDBOX_H
+#define KATA_AGENT_SANDBOX_H
+
+#include "common/error.h"
+#include "common/protocol.h"
+
+struct agent;
+
+/*
+ * Host name, clock, log level, the shared directory. Once: -EALREADY. Outside a VM only the log
+ * level and the host name are set.
+ */
+int sandbox_prepare(struct agent *agent, const struct msg_create_sandbox *wanted,
+		    struct error *err);
+
+/* Writes the file systems back, with a limit of time, and ends the VM. Does not return. */
+_Noreturn void sandbox_power_off(void);
+
+#endif

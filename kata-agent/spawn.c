@@ -1,0 +1,139 @@
+/*
+ * Forking a container's process: see spawn.h. Everything the child needs is allocated here, before
+ * the fork; the child has a copy of it and allocates nothing.
+ */
+#include "kata-agent/spawn.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "kata-agent/container.h"
+#include "kata-agent/enter.h"
+
+/*
+ * A further process is born into the container's pid namespace: the agent points its children there
+ * for the one clone. So the agent is its parent and knows its pid from the first moment.
+ */
+static int point_children(int namespace, struct error *err)
+{
+	if (setns(namespace, CLONE_NEWPID) < 0)
+		return error_set(err, errno, "join the container's processes");
+	return 0;
+}
+
+static void point_children_back(int own_namespace)
+{
+	if (setns(own_namespace, CLONE_NEWPID) == 0)
+		return;
+	/* The next container would be born inside this one. */
+	log_error("the agent's pid namespace is lost", KV("errno", errno));
+	abort();
+}
+
+/* The kernel puts the child into the container's cgroup as it makes it, so none can escape. */
+static pid_t clone_child(struct container *c, bool first, int *ret_pidfd, struct error *err)
+{
+	struct clone_args args = { .flags = CLONE_PIDFD | CLONE_INTO_CGROUP,
+				   .pidfd = (uintptr_t)ret_pidfd,
+				   .exit_signal = SIGCHLD,
+				   .cgroup = (uint64_t)c->cgroup };
+	sigset_t all, old;
+	long pid;
+	int r = 0;
+
+	if (first)
+		args.flags |= CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
+	else
+		r = point_children(c->first->pidfd, err);
+	if (r < 0)
+		return r;
+	/* No handler of the agent's may run in the child: they write into the agent's own pipes. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0)
+		return 0;
+	if (pid < 0)
+		pid = error_set(err, errno, "make a process");
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (!first)
+		point_children_back(c->agent->own_pid_namespace);
+	return (pid_t)pid;
+}
+
+/* What the child gets and the agent gives back after the fork. */
+struct prepared {
+	int ends[STREAM_COUNT];
+	int status;
+	char **env;
+	gid_t *groups;
+};
+
+static void prepared_fini(struct prepared *p)
+{
+	for (unsigned i = 0; i < STREAM_COUNT; i++)
+		fd_close(&p->ends[i]);
+	fd_close(&p->status);
+	free(p->env);
+	free(p->groups);
+}
+
+/* env has room for a HOME. */
+static int copy_arrays(const struct msg_process *wanted, struct prepared *p, struct error *err)
+{
+	p->env = calloc((size_t)wanted->env.count + 2, sizeof(*p->env));
+	p->groups = calloc((size_t)wanted->n_groups + 1, sizeof(*p->groups));
+	if (p->env == NULL || p->groups == NULL)
+		return error_set(err, ENOMEM, "prepare a process");
+	for (uint32_t i = 0; i < wanted->env.count; i++)
+		p->env[i] = wanted->env.items[i];
+	for (uint32_t i = 0; i < wanted->n_groups; i++)
+		p->groups[i] = wanted->groups[i].gid;
+	return 0;
+}
+
+int spawn_process(struct container *container, const struct msg_process *wanted,
+		  const struct msg_create *create, struct streams *streams,
+		  struct spawned *ret_spawned, struct error *err)
+{
+	CLEANUP(prepared_fini) struct prepared prepared = { .ends = { -1, -1, -1 }, .status = -1 };
+	struct enter_plan plan = { .process = wanted, .create = create, .init_pidfd = -1 };
+	struct agent *agent = container->agent;
+	int pair[2], pidfd = -1, r;
+	pid_t pid;
+
+	r = copy_arrays(wanted, &prepared, err);
+	if (r == 0 && !wanted->terminal)
+		r = streams_make_pipes(streams, wanted->uid, prepared.ends, err);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set(err, errno, "make a socket");
+	prepared.status = pair[1];
+	plan.share = agent->options.share;
+	if (create == NULL)
+		plan.init_pidfd = container->first->pidfd;
+	plan.status = prepared.status;
+	memcpy(plan.stdio, prepared.ends, sizeof(plan.stdio));
+	plan.env = prepared.env;
+	plan.groups = prepared.groups;
+	plan.reset_oom = agent->options.guest;
+	pid = clone_child(container, create != NULL, &pidfd, err);
+	if (pid == 0)
+		enter_run(&plan);
+	if (pid < 0) {
+		close(pair[0]);
+		return pid;
+	}
+	*ret_spawned = (struct spawned){ .pid = pid, .pidfd = pidfd, .status = pair[0] };
+	return 0;
+}
