@@ -10,7 +10,6 @@
 #include "common/cleanup.h"
 #include "common/str.h"
 #include "common/wire.h"
-#include "config.h"
 
 int greet_connect(const char *path, int timeout_ms, struct error *err)
 {
@@ -35,7 +34,7 @@ int greet_hello(uint8_t ret_nonce[FRAME_NONCE], struct buf *out, struct error *e
 {
 	struct msg_hello hello = { .version = PROTOCOL_VERSION,
 				   .component = (char[]){ "shim" },
-				   .release = (char[]){ PACKAGE_VERSION } };
+				   .release = (char[]){ KATA_VERSION } };
 
 	frame_new_nonce(ret_nonce);
 	return frame_put_hello(out, ret_nonce, &hello, err);

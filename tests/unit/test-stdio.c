@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pty.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -303,6 +305,51 @@ Test(stdio, input_ends)
 		cr_expect_eq(fx.input, i == 1 || i == 2 ? 3 : 0, "case %d", i);
 		finish();
 	}
+}
+
+/* Without /proc nothing can be reopened: then in small portions, and still without waiting. */
+Test(stdio, shared_descriptions)
+{
+	static uint8_t bytes[1 << 18], got[1 << 18];
+	int in[2], out[2];
+	size_t n = 0;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", "/proc", "tmpfs", 0, "size=4k") < 0)
+		cr_skip_test("a mount namespace cannot be made here");
+	cr_assert_eq(pipe2(in, O_CLOEXEC), 0);
+	cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+	put(dup(in[0]), 0);
+	put(dup(out[1]), 1);
+	close(out[1]);
+	memset(bytes, 1, sizeof(bytes));
+	cr_assert_eq(write(in[1], bytes, 30000), 30000);
+	fx.room = 100000;
+	begin();
+	cr_assert_eq(umount("/proc"), 0);
+	cr_expect_eq(fx.stdio.fds[0].kind, STDIO_SHARED);
+	cr_expect_eq(fx.stdio.fds[1].kind, STDIO_SHARED);
+	stdio_read(&fx.stdio);
+	cr_assert_eq(stdio_write(&fx.stdio, 1, bytes, sizeof(bytes)), 0);
+	stdio_end(&fx.stdio, 1);
+	while (n < sizeof(got)) {
+		ssize_t r;
+
+		turn();
+		r = read(out[0], got + n, sizeof(got) - n);
+		cr_assert_gt(r, 0);
+		n += (size_t)r;
+	}
+	for (int i = 0; i < 10; i++)
+		turn();
+	cr_expect_eq(read(out[0], got, 1), 0, "closed behind the last byte");
+	cr_expect_eq(fx.written[1], sizeof(bytes));
+	cr_expect_eq(fx.input, 30000);
+	cr_expect_not(nonblocking(in[0]));
+	close(in[1]);
+	turn();
+	cr_expect_eq(fx.ends, 1);
+	finish();
 }
 
 /* stdio_stop_reading() holds even when more is there. */
