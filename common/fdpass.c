@@ -83,7 +83,7 @@ static void close_all(const int *fds, size_t count)
 
 /*
  * One recvmsg of at most size bytes, after a wait. Descriptors are collected in fds (FDPASS_MAX
- * places), *count of them so far. 0 bytes: the peer has ended.
+ * places), *count of them so far. -ENOTCONN: the peer has ended.
  */
 static ssize_t receive_some(int socket, void *data, size_t size, int *fds, size_t *count,
 			    int64_t deadline, struct error *err)
@@ -103,8 +103,12 @@ static ssize_t receive_some(int socket, void *data, size_t size, int *fds, size_
 			return r;
 		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	} while (n < 0 && (errno == EAGAIN || errno == EINTR));
+	if (n < 0 && errno == ECONNRESET)
+		n = 0; /* it ended without having read all that we sent */
 	if (n < 0)
 		return error_set(err, errno, "receive from the other process");
+	if (n == 0)
+		return error_say(err, ENOTCONN, "the other process closed the connection");
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
 		size_t got = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		int passed[FDPASS_MAX];
@@ -120,7 +124,10 @@ static ssize_t receive_some(int socket, void *data, size_t size, int *fds, size_
 		*count += got;
 	}
 	if (msg.msg_flags & MSG_CTRUNC)
-		return error_say(err, EBADMSG, "more than %d descriptors came", FDPASS_MAX);
+		return error_say(err, EBADMSG,
+				 "descriptors were lost: more than %d came, or no "
+				 "more can be open here",
+				 FDPASS_MAX);
 	return n;
 }
 
@@ -132,8 +139,6 @@ static int receive_all(int socket, uint8_t *data, size_t len, int *fds, size_t *
 
 		if (n < 0)
 			return (int)n;
-		if (n == 0)
-			return error_say(err, ENOTCONN, "the other process closed the connection");
 		data += n;
 		len -= (size_t)n;
 	}
@@ -164,8 +169,8 @@ int fdpass_send(int socket, enum msg_type type, const void *body, const int *fds
 }
 
 /* Reads header and payload of one message into payload. */
-static int receive_frame(int socket, struct buf *payload, int *fds, size_t *count,
-			 int64_t deadline, struct error *err)
+static int receive_frame(int socket, struct buf *payload, int *fds, size_t *count, int64_t deadline,
+			 struct error *err)
 {
 	uint8_t header[FRAME_HEADER];
 	struct frame frame;
@@ -255,11 +260,14 @@ void fdpass_send_error(int socket, const struct error *err)
 
 int fdpass_send_one(int socket, int fd, const char *payload, int64_t deadline, struct error *err)
 {
-	return send_all(socket, (const uint8_t *)payload, strlen(payload), &fd, 1, deadline, err);
+	size_t len = strlen(payload);
+
+	if (len == 0) /* descriptors travel with the first byte */
+		return error_say(err, EINVAL, "no payload to send a descriptor with");
+	return send_all(socket, (const uint8_t *)payload, len, &fd, 1, deadline, err);
 }
 
-int fdpass_receive_one(int socket, void *payload, size_t size, int64_t deadline,
-		       struct error *err)
+int fdpass_receive_one(int socket, void *payload, size_t size, int64_t deadline, struct error *err)
 {
 	int fds[FDPASS_MAX];
 	size_t count = 0;
