@@ -69,7 +69,7 @@ struct shim {
 
 static void shim_next_request(struct shim *shim);
 
-/* --- the end ------------------------------------------------------------------------------------- */
+/* --- the end --------------------------------------------------------------------------------- */
 
 /* Closes everything; shim_run() returns shim->code after that. */
 static void shim_end(struct shim *shim)
@@ -196,7 +196,7 @@ static void shim_lost(struct shim *shim, int code, const struct error *err)
 	shim_drain(shim, true);
 }
 
-/* --- attaching ----------------------------------------------------------------------------------- */
+/* --- attaching ------------------------------------------------------------------------------- */
 
 static void on_attach_timeout(uv_timer_t *timer)
 {
@@ -307,7 +307,7 @@ static int on_opened(struct shim *shim, const struct frame *frame, struct error 
 	return r < 0 ? r : 0;
 }
 
-/* --- requests: signals and window sizes ------------------------------------------------------------ */
+/* --- requests: signals and window sizes ------------------------------------------------------ */
 
 /* Takes the next signal when no request is out: the kernel keeps those that wait. */
 static void on_signal(uv_poll_t *poll_handle, int status, int events)
@@ -369,7 +369,7 @@ static void on_reply(struct session *session, const struct frame *frame)
 		wire_free(MSG_DONE, body);
 }
 
-/* --- streams and the exit ------------------------------------------------------------------------- */
+/* --- streams and the exit -------------------------------------------------------------------- */
 
 static void on_send(struct session *session, enum frame_type type, uint8_t flags, uint32_t id,
 		    const void *head, size_t head_len, const void *body, size_t body_len)
@@ -479,7 +479,7 @@ static const struct stdio_ops stdio_ops = {
 	.written = on_written,
 };
 
-/* --- the channel ------------------------------------------------------------------------------------ */
+/* --- the channel ----------------------------------------------------------------------------- */
 
 static void on_close(struct shim *shim, const struct frame *frame)
 {
@@ -576,7 +576,7 @@ static const struct channel_ops channel_ops = {
 	.closed = on_channel_closed,
 };
 
-/* --- the loop ---------------------------------------------------------------------------------------- */
+/* --- the loop -------------------------------------------------------------------------------- */
 
 static int shim_start(struct shim *shim, struct error *err)
 {

@@ -126,7 +126,7 @@ int stdio_prepare(struct stdio *stdio, struct error *err)
 	return 0;
 }
 
-/* --- common to input and output ---------------------------------------------------------------- */
+/* --- common to input and output -------------------------------------------------------------- */
 
 static int watch(struct stdio *stdio, unsigned fd, bool want)
 {
@@ -144,7 +144,7 @@ static int watch(struct stdio *stdio, unsigned fd, bool want)
 	return 0;
 }
 
-/* --- input ------------------------------------------------------------------------------------- */
+/* --- input ----------------------------------------------------------------------------------- */
 
 static void on_turn(uv_idle_t *turn);
 
@@ -222,7 +222,7 @@ void stdio_stop_reading(struct stdio *stdio)
 	await_input(stdio);
 }
 
-/* --- output ------------------------------------------------------------------------------------ */
+/* --- output ---------------------------------------------------------------------------------- */
 
 /* What a shared, perhaps blocking, description takes now. */
 static ssize_t write_shared(int fd, const uint8_t *bytes, size_t n)
@@ -353,7 +353,7 @@ size_t stdio_pending(const struct stdio *stdio, unsigned fd)
 	return buf_len(&stdio->fds[fd].pending);
 }
 
-/* --- the loop ---------------------------------------------------------------------------------- */
+/* --- the loop -------------------------------------------------------------------------------- */
 
 static void on_ready(uv_poll_t *poll_handle, int status, int events)
 {

@@ -81,7 +81,7 @@ static __attribute__((format(printf, 2, 3), noreturn)) void die(int line, const 
 			die(__LINE__, #condition __VA_ARGS__); \
 	} while (0)
 
-/* --- the shim's start ------------------------------------------------------------------------------ */
+/* --- the shim's start ------------------------------------------------------------------------ */
 
 static const char *program(void)
 {
@@ -159,7 +159,7 @@ static void start_with_pipes(void)
 	start(in[0], out[1], err[1]);
 }
 
-/* --- pumping ----------------------------------------------------------------------------------------- */
+/* --- pumping --------------------------------------------------------------------------------- */
 
 static void feed(void)
 {
@@ -316,7 +316,7 @@ static bool got_size(uint32_t rows, uint32_t columns)
 	return last->type == MSG_WINSIZE && last->rows == rows && last->columns == columns;
 }
 
-/* --- streams ----------------------------------------------------------------------------------------- */
+/* --- streams --------------------------------------------------------------------------------- */
 
 static void pipes(void)
 {
@@ -515,7 +515,7 @@ static void stdout_closed(void)
 	expect_exit(0);
 }
 
-/* --- terminal ---------------------------------------------------------------------------------------- */
+/* --- terminal -------------------------------------------------------------------------------- */
 
 static int start_on_terminal(const struct winsize *size)
 {
@@ -609,7 +609,7 @@ static void foreign_terminal(void)
 	expect_exit(129);
 }
 
-/* --- signals ----------------------------------------------------------------------------------------- */
+/* --- signals --------------------------------------------------------------------------------- */
 
 static void signals(void)
 {
@@ -674,7 +674,7 @@ static void term_while_draining(void)
 	check(rig.agent.close_reason == CLOSE_DONE);
 }
 
-/* --- ends that are no exit ----------------------------------------------------------------------------- */
+/* --- ends that are no exit ------------------------------------------------------------------- */
 
 static void vm_ended(void)
 {
@@ -814,7 +814,7 @@ static void not_ours(void)
 	expect_exit(8);
 }
 
-/* --- attaching ----------------------------------------------------------------------------------------- */
+/* --- attaching ------------------------------------------------------------------------------- */
 
 static void expect_failed(const char *text)
 {
@@ -894,7 +894,7 @@ static void killed(void)
 	check(rig.agent.close_reason == -1);
 }
 
-/* --- rights and size ------------------------------------------------------------------------------------- */
+/* --- rights and size ------------------------------------------------------------------------- */
 
 static void expect_line(const char *text, const char *line)
 {

@@ -27,7 +27,7 @@ static void fail(struct fake_agent *agent, const char *what, const char *why)
 		snprintf(agent->failure, sizeof(agent->failure), "%s: %.180s", what, why);
 }
 
-/* --- sending ------------------------------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------------------------------- */
 
 void fake_agent_send_raw(struct fake_agent *agent, const void *bytes, size_t n)
 {
@@ -103,7 +103,7 @@ static void produce(struct fake_agent *agent)
 	}
 }
 
-/* --- the session ----------------------------------------------------------------------------------- */
+/* --- the session ----------------------------------------------------------------------------- */
 
 static void on_send(struct session *session, enum frame_type type, uint8_t flags, uint32_t id,
 		    const void *head, size_t head_len, const void *body, size_t body_len)
@@ -185,7 +185,7 @@ static const struct session_ops ops = {
 	.request = on_request,
 };
 
-/* --- receiving ------------------------------------------------------------------------------------- */
+/* --- receiving ------------------------------------------------------------------------------- */
 
 static void on_hello(struct fake_agent *agent, const struct frame *frame)
 {
@@ -340,7 +340,7 @@ void fake_agent_step(struct fake_agent *agent, struct pollfd *more, unsigned cou
 		transmit(agent);
 }
 
-/* --- the beginning and the end ------------------------------------------------------------------------ */
+/* --- the beginning and the end --------------------------------------------------------------- */
 
 void fake_agent_open(struct fake_agent *agent)
 {
