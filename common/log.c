@@ -30,10 +30,10 @@ static struct {
 	unsigned ring_next;
 } log_state = { .component = "kata", .fd = -1, .level = LOG_INFO };
 
-/* A record under construction; what does not fit is left out whole. */
+/* A record under construction; values are cut, and the last fields left out, to fit in size. */
 struct record {
 	char text[RECORD_MAX];
-	size_t used;
+	size_t used, size;
 };
 
 static const char *level_name(enum log_level level)
@@ -78,10 +78,10 @@ void log_context(const char *sandbox, const char *container, const char *exec)
 static void put_file(struct record *r, const char *key, const char *escaped)
 {
 	bool quote = escaped[0] == '\0' || strpbrk(escaped, " =") != NULL;
-	int n = snprintf(r->text + r->used, RECORD_MAX - r->used, quote ? "%s%s=\"%s\"" : "%s%s=%s",
+	int n = snprintf(r->text + r->used, r->size - r->used, quote ? "%s%s=\"%s\"" : "%s%s=%s",
 			 r->used > 0 ? " " : "", key, escaped);
 
-	if (n > 0 && (size_t)n < RECORD_MAX - r->used - 1)
+	if (n > 0 && (size_t)n < r->size - r->used - 1) /* a newline follows */
 		r->used += (size_t)n;
 }
 
@@ -96,21 +96,28 @@ static void put_journal(struct record *r, const char *key, const char *escaped)
 		snprintf(name, sizeof(name), "MESSAGE");
 	} else if (str_eq(key, "priority")) {
 		snprintf(name, sizeof(name), "PRIORITY");
+	} else if (str_eq(key, "identifier")) {
+		snprintf(name, sizeof(name), "SYSLOG_IDENTIFIER");
 	} else {
 		for (const char *p = key; *p != '\0' && i < sizeof(name) - 1; p++, i++)
 			name[i] = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : '_';
 		name[i] = '\0';
 	}
-	n = snprintf(r->text + r->used, RECORD_MAX - r->used, "%s=%s\n", name, escaped);
-	if (n > 0 && (size_t)n < RECORD_MAX - r->used)
+	n = snprintf(r->text + r->used, r->size - r->used, "%s=%s\n", name, escaped);
+	if (n > 0 && (size_t)n < r->size - r->used)
 		r->used += (size_t)n;
 }
 
 static void put(struct record *r, bool journal, const char *key, const char *text, size_t len)
 {
+	const size_t around = strlen(key) + sizeof("KATA_=\n"), least = 8;
 	char escaped[LOG_TEXT_MAX];
+	size_t room = r->size - r->used;
 
-	str_escape(escaped, sizeof(escaped), text, len);
+	if (room < around + least)
+		return;
+	room -= around;
+	str_escape(escaped, room < sizeof(escaped) ? room : sizeof(escaped), text, len);
 	if (journal)
 		put_journal(r, key, escaped);
 	else
@@ -140,8 +147,8 @@ static void put_head(struct record *r, bool journal, enum log_level level, const
 	if (journal) {
 		put_number(r, true, "priority", level);
 		put_text(r, true, "component", component);
-		r->used += (size_t)snprintf(r->text + r->used, RECORD_MAX - r->used,
-					    "SYSLOG_IDENTIFIER=kata-%s\n", component);
+		str_format(text, sizeof(text), "kata-%s", component);
+		put_text(r, true, "identifier", text);
 	} else {
 		clock_gettime(CLOCK_REALTIME, &now);
 		gmtime_r(&now.tv_sec, &tm);
@@ -190,7 +197,7 @@ static void ring_flush(void)
 
 void log_write(enum log_level level, const char *sentence, const struct log_kv *fields)
 {
-	struct record r = { .used = 0 };
+	struct record r = { .size = level > log_state.level ? RING_RECORD_MAX : RECORD_MAX };
 	int saved = errno;
 
 	put_head(&r, log_state.journal, level, log_state.component, sentence, strlen(sentence));
@@ -202,11 +209,8 @@ void log_write(enum log_level level, const char *sentence, const struct log_kv *
 			put_number(&r, log_state.journal, f->key, f->number);
 	}
 	if (level > log_state.level) {
-		char *slot = log_state.ring[log_state.ring_next++ % RING_RECORDS];
-
-		snprintf(slot, RING_RECORD_MAX, "%.*s", (int)r.used, r.text);
-		if (log_state.journal && r.used >= RING_RECORD_MAX)
-			slot[RING_RECORD_MAX - 2] = '\n'; /* a cut record still ends its line */
+		memcpy(log_state.ring[log_state.ring_next++ % RING_RECORDS], r.text, r.used);
+		log_state.ring[(log_state.ring_next - 1) % RING_RECORDS][r.used] = '\0';
 	} else if (log_state.fd >= 0) {
 		if (level == LOG_ERROR)
 			ring_flush();
@@ -218,7 +222,7 @@ void log_write(enum log_level level, const char *sentence, const struct log_kv *
 void log_foreign(int fd, const char *component, enum log_level level, const char *text, size_t len)
 {
 	bool journal = fd >= 0 && is_journal(fd);
-	struct record r = { .used = 0 };
+	struct record r = { .size = RECORD_MAX };
 
 	if (fd < 0 || level > log_state.level)
 		return;
