@@ -1,0 +1,143 @@
+/* The table of configuration keys: see config-keys.h. Constants only. */
+#include "kata-runtime/config-keys.h"
+
+#include "kata-runtime/config.h"
+
+#define AT(member) offsetof(struct config, member)
+
+/* In the order of enum config_accelerator, config_cache and config_log_target. */
+static const char *const accelerators[] = { "auto", "kvm", "tcg", NULL };
+static const char *const caches[] = { "none", "auto", "always", NULL };
+static const char *const log_targets[] = { "auto", "journal", "file", NULL };
+
+static const char *const daemons[] = { "/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd", NULL };
+
+#define DEBUG(section_, what) \
+	{ \
+		.section = #section_, .name = "enable_debug", .type = CONFIG_BOOL, \
+		.offset = AT(section_.enable_debug), .meaning = what \
+	}
+
+const struct config_key config_keys[] = {
+	{ .section = "hypervisor",
+	  .name = "path",
+	  .type = CONFIG_PATH,
+	  .offset = AT(hypervisor.path),
+	  .text = "/usr/bin/qemu-system-x86_64",
+	  .meaning = "The QEMU program, 7.2 or later." },
+	{ .section = "hypervisor",
+	  .name = "kernel",
+	  .type = CONFIG_PATH,
+	  .offset = AT(hypervisor.kernel),
+	  .text = KATA_DATADIR "/vmlinuz.container",
+	  .shown = "PREFIX/share/kata-containers/vmlinuz.container",
+	  .meaning = "The guest's kernel." },
+	{ .section = "hypervisor",
+	  .name = "initrd",
+	  .type = CONFIG_PATH,
+	  .offset = AT(hypervisor.initrd),
+	  .text = KATA_DATADIR "/kata-containers-initrd.img",
+	  .shown = "PREFIX/share/kata-containers/kata-containers-initrd.img",
+	  .meaning = "The guest's image: kata-agent and the modules that this very kernel needs." },
+	{ .section = "hypervisor",
+	  .name = "kernel_params",
+	  .type = CONFIG_TEXT,
+	  .offset = AT(hypervisor.kernel_params),
+	  .text = "",
+	  .max = 1024,
+	  .meaning = "More words for the guest kernel's command line, behind the built-in ones." },
+	{ .section = "hypervisor",
+	  .name = "accelerator",
+	  .type = CONFIG_CHOICE,
+	  .offset = AT(hypervisor.accelerator),
+	  .number = ACCELERATOR_AUTO,
+	  .choices = accelerators,
+	  .meaning = "How the guest's instructions are run. auto: KVM where it can really run a "
+		     "guest, which is tried, else QEMU's translator TCG with a warning." },
+	{ .section = "hypervisor",
+	  .name = "default_vcpus",
+	  .type = CONFIG_NUMBER,
+	  .offset = AT(hypervisor.default_vcpus),
+	  .number = 1,
+	  .min = 1,
+	  .max = 240,
+	  .meaning = "Virtual processors of a VM." },
+	{ .section = "hypervisor",
+	  .name = "default_memory",
+	  .type = CONFIG_NUMBER,
+	  .offset = AT(hypervisor.default_memory),
+	  .number = 256,
+	  .min = 128,
+	  .max = 1048576,
+	  .unit = "MiB",
+	  .meaning = "Memory of a VM, its kernel's included." },
+	{ .section = "hypervisor",
+	  .name = "virtio_fs_daemon",
+	  .type = CONFIG_DAEMON,
+	  .offset = AT(hypervisor.virtio_fs_daemon),
+	  .text = "auto",
+	  .choices = daemons,
+	  .meaning = "The virtiofsd program, the one of QEMU 7.2 or the later one in Rust. auto: "
+		     "the first of /usr/lib/qemu/virtiofsd and /usr/libexec/virtiofsd." },
+	{ .section = "hypervisor",
+	  .name = "virtio_fs_cache",
+	  .type = CONFIG_CHOICE,
+	  .offset = AT(hypervisor.virtio_fs_cache),
+	  .number = VIRTIO_FS_CACHE_AUTO,
+	  .choices = caches,
+	  .meaning = "How much of the shared files the guest may keep in memory without asking: "
+		     "none, for about a second, or for ever. With always, what the host changes "
+		     "later is not seen." },
+	DEBUG(hypervisor,
+	      "Log the guest's console and what QEMU and virtiofsd say when all is well."),
+	{ .section = "proxy",
+	  .name = "path",
+	  .type = CONFIG_PATH,
+	  .offset = AT(proxy.path),
+	  .text = KATA_LIBEXECDIR "/kata-proxy",
+	  .shown = "PREFIX/libexec/kata-containers/kata-proxy",
+	  .meaning = "The kata-proxy program." },
+	DEBUG(proxy, "Log kata-proxy's debug records."),
+	{ .section = "shim",
+	  .name = "path",
+	  .type = CONFIG_PATH,
+	  .offset = AT(shim.path),
+	  .text = KATA_LIBEXECDIR "/kata-shim",
+	  .shown = "PREFIX/libexec/kata-containers/kata-shim",
+	  .meaning = "The kata-shim program." },
+	DEBUG(shim, "Log kata-shim's debug records."),
+	DEBUG(agent, "Log the debug records of kata-agent in the guest."),
+	DEBUG(runtime, "Log kata-runtime's debug records."),
+	{ .section = "runtime",
+	  .name = "log_target",
+	  .type = CONFIG_CHOICE,
+	  .offset = AT(runtime.log_target),
+	  .number = LOG_TARGET_AUTO,
+	  .choices = log_targets,
+	  .meaning =
+		  "Where the components log. auto: the journal where there is one, else files." },
+	{ .section = "runtime",
+	  .name = "log_dir",
+	  .type = CONFIG_PATH,
+	  .offset = AT(runtime.log_dir),
+	  .text = "/var/log/kata-containers",
+	  .meaning = "Log files go to SID/COMPONENT.log below this directory." },
+	{ .section = "runtime",
+	  .name = "uid_range",
+	  .type = CONFIG_RANGE,
+	  .offset = AT(runtime.uid_range),
+	  .text = "",
+	  .meaning = "START:COUNT of the uids, and gids of the same numbers, that VMs run under: "
+		     "four for each VM, 65536 and above, used by nothing else on the host. "
+		     "Empty: the line kata:START:COUNT that /etc/subuid and /etc/subgid have." },
+	{ .section = "runtime",
+	  .name = "create_container_timeout",
+	  .type = CONFIG_NUMBER,
+	  .offset = AT(runtime.create_container_timeout),
+	  .number = 60,
+	  .min = 1,
+	  .max = 3600,
+	  .unit = "seconds",
+	  .meaning = "How long create may take, the VM's boot included." },
+	{ .section = NULL },
+};
