@@ -774,6 +774,7 @@ static void hostile(void)
 	for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
 		uint8_t bytes[FRAME_HEADER + 24] = { 0 };
 
+		fake_agent_close(&rig.agent); /* the last round's, or main's */
 		rig = (struct rig){ .control = -1, .in = -1, .out = { -1, -1, -1 } };
 		fake_agent_open(&rig.agent);
 		start_with_pipes();
@@ -789,7 +790,6 @@ static void hostile(void)
 		pump_until(rig.ended);
 		check(WIFEXITED(rig.status) && WEXITSTATUS(rig.status) == 255, ": %s: status %x",
 		      frames[i].what, rig.status);
-		fake_agent_close(&rig.agent);
 		for (int s = 0; s < 3; s++)
 			fd_close(&rig.out[s]);
 		fd_close(&rig.in);
