@@ -256,16 +256,8 @@ void session_consumed(struct session *session, unsigned stream, size_t n)
 /* Encodes into payload in place of what it held: 0 or an error, and then it is empty. */
 static int encode(struct buf *payload, enum msg_type type, const void *body, struct error *err)
 {
-	int r;
-
 	buf_fini(payload);
-	r = wire_encode(type, body, payload, err);
-	if (r == 0 && buf_len(payload) > FRAME_CONTROL_MAX)
-		r = error_say(err, EMSGSIZE, "%s of %zu bytes, the limit is %d", wire_name(type),
-			      buf_len(payload), FRAME_CONTROL_MAX);
-	if (r < 0)
-		buf_fini(payload);
-	return r;
+	return wire_encode(type, body, payload, err);
 }
 
 int session_request(struct session *session, enum msg_type type, const void *body,
