@@ -52,7 +52,7 @@ struct channel {
 	bool broken;    /* writing failed: what is sent is dropped */
 	bool finishing; /* closes when the queue is written */
 	bool closing;
-	int failure;    /* negative errno that ops->ended is still to be told of */
+	int failure; /* negative errno that ops->ended is still to be told of */
 };
 
 /*

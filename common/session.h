@@ -117,8 +117,7 @@ int session_reply(struct session *session, uint32_t id, enum msg_type type, cons
 void session_reply_error(struct session *session, uint32_t id, const struct error *error);
 
 /* Agent: sends an event until it is acknowledged. -EBUSY while one is not. */
-int session_event(struct session *session, enum msg_type type, const void *body,
-		  struct error *err);
+int session_event(struct session *session, enum msg_type type, const void *body, struct error *err);
 
 /* Agent: every byte written and the last event, if any, are acknowledged. */
 bool session_settled(const struct session *session);

@@ -15,12 +15,12 @@
 
 /* The sending half keeps what the peer has not acknowledged: at most STREAM_WINDOW bytes. */
 struct stream_out {
-	struct buf kept;   /* from acked on */
-	uint64_t acked;    /* what the peer has received */
-	uint64_t sent;     /* next offset to send */
-	uint64_t limit;    /* greatest offset the peer will take */
-	bool ended;        /* no more bytes will be written */
-	bool end_sent;     /* on this connection; END is repeated on each */
+	struct buf kept; /* from acked on */
+	uint64_t acked;  /* what the peer has received */
+	uint64_t sent;   /* next offset to send */
+	uint64_t limit;  /* greatest offset the peer will take */
+	bool ended;      /* no more bytes will be written */
+	bool end_sent;   /* on this connection; END is repeated on each */
 };
 
 void stream_out_init(struct stream_out *out);
@@ -59,10 +59,10 @@ int stream_out_resume(struct stream_out *out, uint64_t received);
 
 /* The receiving half delivers each byte once and in order. */
 struct stream_in {
-	uint64_t received; /* offset behind what was delivered */
-	uint64_t consumed; /* of that, what the reader is done with */
+	uint64_t received;                  /* offset behind what was delivered */
+	uint64_t consumed;                  /* of that, what the reader is done with */
 	uint64_t told_received, told_limit; /* what the last WINDOW said */
-	uint64_t end;      /* offset of END, UINT64_MAX before it is known */
+	uint64_t end;                       /* offset of END, UINT64_MAX before it is known */
 };
 
 void stream_in_init(struct stream_in *in);
