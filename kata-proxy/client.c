@@ -27,7 +27,7 @@ static const struct rule from_client[] = {
 };
 
 static const struct rule from_agent[] = {
-	{ FRAME_OPEN, FRAME_ACK }, { FRAME_CLOSE, 0 }, { FRAME_REPLY, 0 }, { FRAME_EVENT, 0 },
+	{ FRAME_OPEN, FRAME_ACK }, { FRAME_CLOSE, 0 },  { FRAME_REPLY, 0 }, { FRAME_EVENT, 0 },
 	{ FRAME_DATA, 0 },         { FRAME_WINDOW, 0 }, { FRAME_END, 0 },
 };
 
@@ -153,7 +153,8 @@ static int take_own(struct client *client, const struct frame *frame, struct err
 	if (frame->type == FRAME_HELLO && frame->flags == 0 && client->state == CLIENT_NEW)
 		return take_hello(client, frame, err);
 	if (client->state == CLIENT_NEW)
-		return error_say(err, EBADMSG, "%s came before HELLO", frame_type_name(frame->type));
+		return error_say(err, EBADMSG, "%s came before HELLO",
+				 frame_type_name(frame->type));
 	if (frame->type == FRAME_CLOSE) {
 		client_close(client);
 		return 0;

@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 enum {
-	LINES_MAX = 1000,    /* bytes of a line; the rest of it is dropped and "..." said */
-	LINES_KEPT = 50,     /* the last lines that are remembered */
-	LINES_BURST = 200,   /* lines at once */
-	LINES_PER_S = 50,    /* and in the long run */
+	LINES_MAX = 1000,  /* bytes of a line; the rest of it is dropped and "..." said */
+	LINES_KEPT = 50,   /* the last lines that are remembered */
+	LINES_BURST = 200, /* lines at once */
+	LINES_PER_S = 50,  /* and in the long run */
 	LINES_TEXT = LINES_MAX + 3,
 };
 
@@ -63,8 +63,8 @@ const char *lines_last(const struct lines *lines, unsigned i, size_t *ret_len);
 const char *lines_find(const struct lines *lines, const char *word, size_t *ret_len);
 
 /*
- * The text of a line as part of an error for people: escaped, and without the phrases that container
- * managers search for (error_reason in common/error.h). ret has size bytes, 8 at least.
+ * The text of a line as part of an error for people: escaped, and without the phrases that managers
+ * of containers search for (error_reason in common/error.h). ret has size bytes, 8 at least.
  */
 void lines_for_error(char *ret, size_t size, const char *text, size_t len);
 

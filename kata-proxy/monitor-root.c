@@ -120,8 +120,8 @@ int monitor_root_enter(bool kvm, struct error *err)
 	if (r < 0)
 		return r;
 	/* Every mount left in this namespace would stay pinned on the host: let all of them go. */
-	if (chdir(STAGE) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
-	    chdir("/") < 0)
+	if (chdir(STAGE) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return error_set(err, errno, "enter the sandbox's root");
 	umask(mask);
 	return make_share(err);
@@ -198,5 +198,6 @@ int monitor_root_connect_agent(struct error *err)
 int monitor_root_seal(struct error *err)
 {
 	return mount_on(NULL, "/", NULL,
-			MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, err);
+			MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL,
+			err);
 }

@@ -35,7 +35,7 @@ static struct client *find_client(const struct proxy *proxy, uint32_t number)
 	return client;
 }
 
-/* --- back pressure and memory ------------------------------------------------------------------- */
+/* --- back pressure and memory ----------------------------------------------------------------- */
 
 /* The agent does not keep up: no client is read until it does. */
 static void pause_clients(struct proxy *proxy)
@@ -63,8 +63,7 @@ static void bound_memory(struct proxy *proxy)
 				if (c->state == CLIENT_GONE)
 					continue;
 				sum += client_memory(c);
-				if (greatest == NULL ||
-				    client_memory(c) > client_memory(greatest))
+				if (greatest == NULL || client_memory(c) > client_memory(greatest))
 					greatest = c;
 			}
 		}
@@ -76,7 +75,7 @@ static void bound_memory(struct proxy *proxy)
 	}
 }
 
-/* --- clients ------------------------------------------------------------------------------------ */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 static void on_greeted(struct client *client)
 {
@@ -221,7 +220,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 	bound_memory(proxy);
 }
 
-/* --- the agent ---------------------------------------------------------------------------------- */
+/* --- the agent -------------------------------------------------------------------------------- */
 
 static void on_ready(struct agent_link *link)
 {
@@ -300,7 +299,7 @@ static const struct agent_link_ops link_ops = {
 	.closed = on_link_closed,
 };
 
-/* --- start and end ------------------------------------------------------------------------------ */
+/* --- start and end ---------------------------------------------------------------------------- */
 
 int proxy_start(struct proxy *proxy, uv_loop_t *loop, int link_fd, int listen_fd, uid_t shim_uid,
 		const struct proxy_ops *ops, void *owner, struct error *err)
@@ -356,8 +355,8 @@ static void on_listener_closed(uv_handle_t *handle)
 static void refuse_waiting(struct proxy *proxy, const char *text)
 {
 	for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
-		CLEANUP(fd_close) int fd =
-			accept4(proxy->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		CLEANUP(fd_close)
+		int fd = accept4(proxy->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0)
 			return;

@@ -48,9 +48,9 @@ struct proxy {
 	uv_timer_t farewell;
 	int listen_fd;
 	uid_t shim_uid;
-	struct client *clients;  /* those whose frames are routed */
-	struct client *leaving;  /* those that only take their last frames */
-	unsigned n_clients;      /* of both lists */
+	struct client *clients; /* those whose frames are routed */
+	struct client *leaving; /* those that only take their last frames */
+	unsigned n_clients;     /* of both lists */
 	uint32_t last_number;
 	bool link_open, ending;
 };

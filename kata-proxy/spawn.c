@@ -1,5 +1,5 @@
 /*
- * Starting QEMU, virtiofsd and the worker: see spawn.h. Called by the monitor, which has one thread,
+ * Starting QEMU, virtiofsd and the worker: see spawn.h. Called by the monitor, which is one thread,
  * so that the child of fork() may run ordinary code until its exec. Parent and child talk over a
  * seqpacket pair that the exec closes: the child sends its error or asks for its id maps, the
  * parent answers once they are written.
@@ -45,7 +45,7 @@ void spawn_pass(struct spawn *spawn, int from, int to)
 	spawn->fds[spawn->n_fds++] = (struct spawn_fd){ .from = from, .to = to };
 }
 
-/* --- in the child ------------------------------------------------------------------------------- */
+/* --- in the child ----------------------------------------------------------------------------- */
 
 /* Network, ipc, uts and mounts of its own; of the monitor's root it keeps all but the share. */
 static int enter_qemu(const struct spawn *spawn, struct error *err)
@@ -61,13 +61,16 @@ static int enter_qemu(const struct spawn *spawn, struct error *err)
 }
 
 /*
- * The bounding set: what virtiofsd serves files with, and SYS_ADMIN for the namespaces it makes at
- * its start before it drops that itself. All of it counts in the user namespace only.
+ * The bounding set: what virtiofsd serves files with; MKNOD, which it insists on and which allows
+ * nothing in a user namespace; and SYS_ADMIN and SETPCAP, with which it makes its sandbox and drops
+ * both itself. All of it counts in the user namespace only.
  */
 static int bound_virtiofsd(struct error *err)
 {
-	static const unsigned keep[] = { CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,  CAP_FSETID,
-					 CAP_SETGID, CAP_SETUID,       CAP_SETFCAP, CAP_SYS_ADMIN };
+	static const unsigned keep[] = {
+		CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,    CAP_SETGID,
+		CAP_SETUID, CAP_SETFCAP,      CAP_MKNOD,  CAP_SYS_ADMIN, CAP_SETPCAP,
+	};
 	int r;
 
 	capng_clear(CAPNG_SELECT_ALL);
@@ -200,7 +203,7 @@ static _Noreturn void child(const struct spawn *spawn, int report)
 	_exit(127);
 }
 
-/* --- in the parent ------------------------------------------------------------------------------ */
+/* --- in the parent ---------------------------------------------------------------------------- */
 
 static int write_map(pid_t pid, const char *map, struct error *err)
 {

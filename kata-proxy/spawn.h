@@ -29,13 +29,13 @@ struct spawn_fd {
 };
 
 struct spawn {
-	const char *name;  /* for error texts: "start NAME: ..." */
+	const char *name; /* for error texts: "start NAME: ..." */
 	enum spawn_rights rights;
 	int program;       /* the program, opened; close-on-exec */
 	char *const *args; /* NULL-terminated */
 	struct spawn_fd fds[SPAWN_FDS_MAX];
 	size_t n_fds;
-	uid_t uid; /* SPAWN_QEMU: and gid */
+	uid_t uid;     /* SPAWN_QEMU: and gid */
 	gid_t kvm_gid; /* SPAWN_QEMU: supplementary group, 0: none */
 };
 

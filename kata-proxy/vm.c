@@ -160,8 +160,8 @@ static int links_make(struct links *links, const struct vm *vm, struct error *er
 		return error_set(err, errno, "make the console's socket pair");
 	links->console_qemu = console[0];
 	links->console_worker = console[1];
-	if (pipe2(links->qemu_stderr, O_CLOEXEC) < 0 || pipe2(links->virtiofsd_stderr, O_CLOEXEC) < 0 ||
-	    pipe2(links->cause, O_CLOEXEC) < 0)
+	if (pipe2(links->qemu_stderr, O_CLOEXEC) < 0 ||
+	    pipe2(links->virtiofsd_stderr, O_CLOEXEC) < 0 || pipe2(links->cause, O_CLOEXEC) < 0)
 		return error_set(err, errno, "make a pipe");
 	return 0;
 }
@@ -228,7 +228,7 @@ static int start_worker(struct vm *vm, struct links *links, struct error *err)
 	return spawn_start(&spawn, &vm->children[VM_WORKER].pid, err);
 }
 
-/* Closes what QEMU and virtiofsd have now: virtiofsd ends with QEMU only if nobody else holds it. */
+/* Closes what QEMU and virtiofsd have: virtiofsd ends with QEMU only if nobody else holds it. */
 static void close_given(struct vm *vm, struct links *links)
 {
 	fd_close(&links->vhost_listening);

@@ -35,12 +35,13 @@ struct worker {
 	uv_loop_t loop;
 	struct proxy proxy;
 	struct output console, qemu, virtiofsd;
-	struct lines agent;     /* the agent's log records */
+	struct lines agent;         /* the agent's log records */
 	enum log_level agent_level; /* of the one being given to lines */
 	bool guest_debug;
 	bool goodbye; /* the agent announced the VM's end */
 	bool over;    /* the VM has ended or is left */
 	char link_error[DETAIL_MAX - 32];
+	bool link_fault; /* the agent broke the protocol: more than a lost connection */
 	char cause[128]; /* from the monitor, "" before */
 	uv_poll_t cause_poll;
 	uv_timer_t cause_timer;
@@ -63,13 +64,16 @@ void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1
 	args[n] = NULL;
 }
 
-/* --- the end ------------------------------------------------------------------------------------ */
+/* --- the end ---------------------------------------------------------------------------------- */
 
-/* A line as part of the reason: "qemu: the line". False when there is none. */
-static bool detail(char *ret, const char *who, const char *text, size_t len)
+/* A line of a source as part of the reason: ": qemu: the line". word NULL: its last line. */
+static bool detail(char *ret, const char *who, const struct lines *lines, const char *word)
 {
 	char line[DETAIL_MAX - 32];
+	const char *text;
+	size_t len;
 
+	text = word != NULL ? lines_find(lines, word, &len) : lines_last(lines, 0, &len);
 	if (text == NULL)
 		return false;
 	lines_for_error(line, sizeof(line), text, len);
@@ -80,19 +84,14 @@ static bool detail(char *ret, const char *who, const char *text, size_t len)
 /* What was printed that tells most about the end; "" when nothing was. */
 static void find_detail(const struct worker *w, char *ret)
 {
-	const char *text;
-	size_t len;
-
 	ret[0] = '\0';
 	if (str_starts(w->cause, "virtiofsd") &&
-	    detail(ret, "virtiofsd", lines_last(&w->virtiofsd.lines, 0, &len), len))
+	    detail(ret, "virtiofsd", &w->virtiofsd.lines, NULL))
 		return;
-	text = lines_find(&w->console.lines, "Kernel panic", &len);
-	if (detail(ret, "console", text, len))
+	if (detail(ret, "console", &w->console.lines, "Kernel panic") ||
+	    detail(ret, "qemu", &w->qemu.lines, NULL))
 		return;
-	if (detail(ret, "qemu", lines_last(&w->qemu.lines, 0, &len), len))
-		return;
-	if (w->link_error[0] != '\0')
+	if (w->link_error[0] != '\0' && (w->cause[0] == '\0' || w->link_fault))
 		snprintf(ret, DETAIL_MAX, ": %s", w->link_error);
 }
 
@@ -123,8 +122,8 @@ static void vm_over(struct worker *w)
 		log_info("the VM was stopped");
 	} else {
 		find_detail(w, text);
-		snprintf(reason, sizeof(reason), "the VM ended%s%s%s", w->cause[0] != '\0' ? ": " : "",
-			 w->cause, text);
+		snprintf(reason, sizeof(reason), "the VM ended%s%s%s",
+			 w->cause[0] != '\0' ? ": " : "", w->cause, text);
 		if (w->goodbye)
 			log_info("the VM ended", KV_S("reason", reason));
 		else
@@ -164,7 +163,7 @@ static void on_term(uv_signal_t *handle, int signum)
 	vm_over(w);
 }
 
-/* --- the router's events ------------------------------------------------------------------------ */
+/* --- the router's events ---------------------------------------------------------------------- */
 
 static void on_ready(struct proxy *proxy, const struct msg_hello *agent)
 {
@@ -224,6 +223,7 @@ static void on_link_ended(struct proxy *proxy, const struct error *err)
 	if (w->over)
 		return;
 	lines_for_error(w->link_error, sizeof(w->link_error), text, strlen(text));
+	w->link_fault = err != NULL && err->num != ECONNRESET;
 	log_debug("the agent's link ended", KV_S("error", w->link_error));
 	uv_timer_start(&w->cause_timer, on_cause_timer, CAUSE_MS, 0);
 }
@@ -236,7 +236,7 @@ static const struct proxy_ops proxy_ops = {
 	.link_ended = on_link_ended,
 };
 
-/* --- the start ---------------------------------------------------------------------------------- */
+/* --- the start -------------------------------------------------------------------------------- */
 
 static int confine(struct error *err)
 {
