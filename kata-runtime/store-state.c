@@ -1,0 +1,318 @@
+/* state.json as bytes: see store.h. Used by the store; the text may be anything at all. */
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/str.h"
+#include "kata-runtime/json.h"
+#include "kata-runtime/store.h"
+
+static const char *const status_names[STATUS_COUNT] = {
+	[STATUS_CREATING] = "creating", [STATUS_CREATED] = "created",
+	[STATUS_STARTING] = "starting", [STATUS_RUNNING] = "running",
+	[STATUS_STOPPED] = "stopped",
+};
+
+const char *status_name(enum container_status status)
+{
+	return status_names[status];
+}
+
+/* The members that are texts, for making, writing and freeing them alike. */
+static const struct {
+	const char *name;
+	size_t offset;
+} texts[] = {
+	{ "id", offsetof(struct state, id) },	       { "bundle", offsetof(struct state, bundle) },
+	{ "root", offsetof(struct state, root) },      { "rootfs", offsetof(struct state, rootfs) },
+	{ "created", offsetof(struct state, created) }, { "netns", offsetof(struct state, netns) },
+};
+
+static char **text_at(const struct state *state, size_t i)
+{
+	return (char **)(void *)((char *)(uintptr_t)state + texts[i].offset);
+}
+
+void state_fini(struct state *state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		free(*text_at(state, i));
+	json_strings_fini(&state->cgroups);
+	for (uint32_t i = 0; i < state->n_annotations; i++) {
+		free(state->annotations[i].name);
+		free(state->annotations[i].value);
+	}
+	free(state->annotations);
+	*state = (struct state){ 0 };
+}
+
+static int empty_texts(struct state *state, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		char **text = text_at(state, i);
+
+		if (*text == NULL)
+			*text = strdup("");
+		if (*text == NULL)
+			return error_set(err, ENOMEM, "state");
+	}
+	return 0;
+}
+
+static int set_now(char **text, struct error *err)
+{
+	char date[32];
+	struct timespec now;
+	struct tm tm;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+	if (asprintf(text, "%s.%09ldZ", date, now.tv_nsec) < 0) {
+		*text = NULL;
+		return error_set(err, ENOMEM, "state");
+	}
+	return 0;
+}
+
+int state_init(struct state *state, const struct store *store, const char *id, struct error *err)
+{
+	int r;
+
+	*state = (struct state){ .status = STATUS_CREATING, .owner = getuid() };
+	r = store_sid(store, id, state->sid, err);
+	if (r < 0)
+		return r;
+	state->id = strdup(id);
+	state->root = strdup(store->root);
+	r = set_now(&state->created, err);
+	if (r == 0)
+		r = empty_texts(state, err);
+	if (r < 0)
+		state_fini(state);
+	return r;
+}
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+static void add_u64(struct json_object *o, const char *name, uint64_t value)
+{
+	json_object_object_add(o, name, json_object_new_uint64(value));
+}
+
+static void add_ref(struct json_object *o, const char *name, const struct process_ref *ref)
+{
+	struct json_object *p = json_object_new_object();
+
+	json_object_object_add(p, "pid", json_object_new_int(ref->pid));
+	add_u64(p, "start_ticks", ref->start_ticks);
+	json_object_object_add(o, name, p);
+}
+
+static void add_lists(struct json_object *o, const struct state *state)
+{
+	struct json_object *cgroups = json_object_new_array();
+	struct json_object *annotations = json_object_new_object();
+
+	for (uint32_t i = 0; i < state->cgroups.count; i++)
+		json_object_array_add(cgroups, json_object_new_string(state->cgroups.items[i]));
+	for (uint32_t i = 0; i < state->n_annotations; i++)
+		json_object_object_add(annotations, state->annotations[i].name,
+				       json_object_new_string(state->annotations[i].value));
+	json_object_object_add(o, "cgroups", cgroups);
+	json_object_object_add(o, "annotations", annotations);
+}
+
+int state_format(const struct state *state, char **ret_text, struct error *err)
+{
+	CLEANUP(json_freep) struct json_object *o = json_object_new_object();
+	const char *text;
+
+	if (o == NULL)
+		return error_set(err, ENOMEM, "state");
+	json_object_object_add(o, "version", json_object_new_int(STATE_VERSION));
+	json_object_object_add(o, "sid", json_object_new_string(state->sid));
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		json_object_object_add(o, texts[i].name,
+				       json_object_new_string(*text_at(state, i)));
+	json_object_object_add(o, "status", json_object_new_string(status_name(state->status)));
+	add_ref(o, "shim", &state->shim);
+	add_ref(o, "monitor", &state->monitor);
+	add_u64(o, "uid_slot", state->uid_slot);
+	add_u64(o, "uid_base", state->uid_base);
+	add_u64(o, "handle", state->handle);
+	add_u64(o, "guest_pid", state->guest_pid);
+	add_u64(o, "owner", state->owner);
+	json_object_object_add(o, "terminal", json_object_new_boolean(state->terminal));
+	add_lists(o, state);
+	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+							 JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (text == NULL || asprintf(ret_text, "%s\n", text) < 0)
+		return error_set(err, ENOMEM, "state");
+	return 0;
+}
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+/* A member that must be there: what json_get_*() says, with 0 (absent) made an error. */
+static int need(const struct json_at *at, const char *key, int r, struct error *err)
+{
+	if (r == 0)
+		return json_error(at, err, "\"%s\" is missing", key);
+	return r < 0 ? r : 0;
+}
+
+static int get_ref(const struct json_at *at, const char *key, struct process_ref *ref,
+		   struct error *err)
+{
+	struct json_at member;
+	uint64_t pid = 0;
+	int r;
+
+	if (!json_member(at, key, &member))
+		return need(at, key, 0, err);
+	r = json_need_object(&member, err);
+	if (r == 0)
+		r = need(&member, "pid", json_get_u64(&member, "pid", INT32_MAX, &pid, err), err);
+	if (r == 0)
+		r = need(&member, "start_ticks",
+			 json_get_u64(&member, "start_ticks", UINT64_MAX, &ref->start_ticks, err),
+			 err);
+	ref->pid = (pid_t)pid;
+	return r;
+}
+
+static int get_status(const struct json_at *at, enum container_status *ret, struct error *err)
+{
+	CLEANUP(freep) char *text = NULL;
+	int r = need(at, "status", json_get_string(at, "status", 16, &text, err), err);
+
+	if (r < 0)
+		return r;
+	for (int i = 0; i < STATUS_COUNT; i++) {
+		if (str_eq(status_names[i], text)) {
+			*ret = (enum container_status)i;
+			return 0;
+		}
+	}
+	return json_error(at, err, "there is no status \"%s\"", text);
+}
+
+static int get_texts(const struct json_at *at, struct state *state, struct error *err)
+{
+	CLEANUP(freep) char *sid = NULL;
+	int r = need(at, "sid", json_get_string(at, "sid", SID_LEN, &sid, err), err);
+
+	if (r == 0)
+		r = sid_check(sid, err);
+	if (r == 0)
+		memcpy(state->sid, sid, SID_SIZE);
+	for (size_t i = 0; i < ARRAY_SIZE(texts) && r == 0; i++)
+		r = need(at, texts[i].name,
+			 json_get_string(at, texts[i].name, PATH_MAX, text_at(state, i), err), err);
+	return r;
+}
+
+static int get_numbers(const struct json_at *at, struct state *state, struct error *err)
+{
+	int r = need(at, "uid_slot",
+		     json_get_u32(at, "uid_slot", UINT32_MAX, &state->uid_slot, err), err);
+
+	if (r == 0)
+		r = need(at, "uid_base",
+			 json_get_u32(at, "uid_base", UINT32_MAX, &state->uid_base, err), err);
+	if (r == 0)
+		r = need(at, "handle", json_get_u64(at, "handle", UINT64_MAX, &state->handle, err),
+			 err);
+	if (r == 0)
+		r = need(at, "guest_pid",
+			 json_get_u32(at, "guest_pid", UINT32_MAX, &state->guest_pid, err), err);
+	if (r == 0)
+		r = need(at, "owner", json_get_u32(at, "owner", UINT32_MAX, &state->owner, err),
+			 err);
+	if (r == 0)
+		r = need(at, "terminal", json_get_bool(at, "terminal", &state->terminal, err), err);
+	return r;
+}
+
+static int add_annotation(const struct json_at *member, void *userdata, struct error *err)
+{
+	struct state *state = userdata;
+	struct spec_pair *pairs = reallocarray(state->annotations, state->n_annotations + 1UL,
+					       sizeof(*pairs));
+	char *value;
+	int r;
+
+	if (pairs == NULL)
+		return error_set(err, ENOMEM, "state");
+	state->annotations = pairs;
+	r = json_to_string(member, JSON_FILE_MAX, &value, err);
+	if (r < 0)
+		return r;
+	pairs[state->n_annotations].value = value;
+	pairs[state->n_annotations].name = strdup(member->key);
+	state->n_annotations++;
+	return pairs[state->n_annotations - 1].name != NULL ? 0 : error_set(err, ENOMEM, "state");
+}
+
+static int get_lists(const struct json_at *at, struct state *state, struct error *err)
+{
+	struct json_at annotations;
+	int r = need(at, "cgroups",
+		     json_get_strings(at, "cgroups", 64, PATH_MAX + 32, &state->cgroups, err), err);
+
+	if (r < 0)
+		return r;
+	if (!json_member(at, "annotations", &annotations))
+		return need(at, "annotations", 0, err);
+	r = json_need_object(&annotations, err);
+	return r < 0 ? r : json_each(&annotations, add_annotation, state, err);
+}
+
+static int get_state(const struct json_at *at, struct state *state, struct error *err)
+{
+	uint64_t version = 0;
+	int r = json_need_object(at, err);
+
+	if (r == 0)
+		r = need(at, "version", json_get_u64(at, "version", INT32_MAX, &version, err), err);
+	if (r == 0 && version != STATE_VERSION)
+		return json_error(at, err, "version is %" PRIu64 ", this program knows %d", version,
+				  STATE_VERSION);
+	if (r == 0)
+		r = get_texts(at, state, err);
+	if (r == 0)
+		r = get_status(at, &state->status, err);
+	if (r == 0)
+		r = get_ref(at, "shim", &state->shim, err);
+	if (r == 0)
+		r = get_ref(at, "monitor", &state->monitor, err);
+	if (r == 0)
+		r = get_numbers(at, state, err);
+	return r < 0 ? r : get_lists(at, state, err);
+}
+
+int state_parse(const char *file, const char *text, size_t len, struct state *ret,
+		struct error *err)
+{
+	CLEANUP(json_freep) struct json_object *o = NULL;
+	CLEANUP(state_fini) struct state state = { 0 };
+	struct json_at at;
+	int r = json_parse(file, text, len, false, &o, err);
+
+	if (r < 0)
+		return r;
+	at = json_root(file, o);
+	r = get_state(&at, &state, err);
+	if (r < 0)
+		return r;
+	*ret = state;
+	state = (struct state){ 0 };
+	return 0;
+}
