@@ -315,6 +315,8 @@ static int enter_covered(void *data)
 	CHECK(dirfd >= 0);
 	CHECK(unshare(CLONE_NEWNS) == 0);
 	CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	CHECK(mount("/tmp", place->dir, NULL, MS_BIND, NULL) == 0); /* of the same file system */
+	CHECK(privsep_enter_root(dirfd, &err) == -ESTALE);
 	CHECK(mount("tmpfs", place->dir, "tmpfs", 0, "size=4k") == 0);
 	CHECK(privsep_enter_root(dirfd, &err) == -ESTALE);
 	CHECK(err.num == ESTALE && strstr(err.text, place->dir) != NULL);

@@ -110,6 +110,7 @@ Test(str, is_utf8_at_the_end)
 	for (size_t len = 1; len < 4; len++) {
 		char *copy = malloc(len);
 
+		cr_assert(!str_is_utf8("\xf0\x9f\x98\x80", len)); /* the rest lies behind */
 		cr_assert(copy != NULL);
 		memcpy(copy, "\xf0\x9f\x98\x80", len);
 		cr_assert(!str_is_utf8(copy, len));
