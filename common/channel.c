@@ -164,8 +164,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		if (skip_preamble(channel))
 			take_frames(channel);
 	}
-	if (!channel->closing)
-		trim(&channel->input);
+	if (channel->closing)
+		return;
+	trim(&channel->input);
+	if (buf_len(&channel->input) > 0 && channel->ops->waiting != NULL)
+		channel->ops->waiting(channel);
 }
 
 void channel_pause(struct channel *channel)
@@ -208,6 +211,7 @@ static void on_written(uv_write_t *request, int status)
 	struct channel *channel = pending->channel;
 
 	channel->queued -= pending->n;
+	channel->held -= sizeof(*pending) + pending->n;
 	free(pending);
 	if (channel->closing)
 		return;
@@ -260,6 +264,7 @@ static int queue_rest(struct channel *channel, const uv_buf_t *bufs, unsigned co
 		return r;
 	}
 	channel->queued += pending->n;
+	channel->held += sizeof(*pending) + pending->n;
 	if (channel->queued > CHANNEL_LOW)
 		channel->above_low = true;
 	return 0;

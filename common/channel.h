@@ -28,6 +28,11 @@ struct channel_ops {
 	void (*ended)(struct channel *channel, const struct error *err);
 	/* The write queue fell to CHANNEL_LOW or below, after it was above. May be NULL. */
 	void (*drained)(struct channel *channel);
+	/*
+	 * Bytes that are no whole frame yet wait in input, which takes input.size bytes of memory:
+	 * the owner may close a channel that holds too much. May be NULL.
+	 */
+	void (*waiting)(struct channel *channel);
 	/* All handles are closed. */
 	void (*closed)(struct channel *channel);
 	/*
@@ -46,6 +51,7 @@ struct channel {
 	void *owner;
 	struct buf input;
 	size_t queued;  /* bytes handed to libuv and not yet written */
+	size_t held;    /* memory these take, with what is needed to keep each */
 	bool above_low; /* drained is owed */
 	bool synced;    /* the preamble is over */
 	bool reading;
