@@ -217,9 +217,17 @@ static void on_ended(struct channel *channel, const struct error *err)
 	client_close(client);
 }
 
+static void on_waiting(struct channel *channel)
+{
+	struct client *client = channel->owner;
+
+	client->ops->waiting(client);
+}
+
 static const struct channel_ops channel_ops = {
 	.frame = on_frame,
 	.ended = on_ended,
+	.waiting = on_waiting,
 	.closed = on_closed,
 };
 
@@ -285,5 +293,5 @@ int client_deliver(struct client *client, const struct frame *frame, struct erro
 
 size_t client_memory(const struct client *client)
 {
-	return sizeof(*client) + client->channel.queued + client->channel.input.size;
+	return sizeof(*client) + client->channel.held + client->channel.input.size;
 }

@@ -39,6 +39,8 @@ struct client_ops {
 	void (*greeted)(struct client *client);
 	/* A frame of its session, for the agent; borrowed. */
 	void (*frame)(struct client *client, const struct frame *frame);
+	/* It holds more memory than before, a part of a frame. May be closed by this. */
+	void (*waiting)(struct client *client);
 	/*
 	 * No more frames will come or are taken. lost: its session was open and it did not say
 	 * CLOSE. Told once, before closed.

@@ -98,6 +98,11 @@ static void on_client_frame(struct client *client, const struct frame *frame)
 		pause_clients(proxy);
 }
 
+static void on_client_waiting(struct client *client)
+{
+	bound_memory(client->owner);
+}
+
 static void on_client_gone(struct client *client, bool lost)
 {
 	struct proxy *proxy = client->owner;
@@ -130,6 +135,7 @@ static void on_client_closed(struct client *client)
 static const struct client_ops client_ops = {
 	.greeted = on_greeted,
 	.frame = on_client_frame,
+	.waiting = on_client_waiting,
 	.gone = on_client_gone,
 	.closed = on_client_closed,
 };
@@ -217,7 +223,6 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 			return;
 		}
 	}
-	bound_memory(proxy);
 }
 
 /* --- the agent -------------------------------------------------------------------------------- */
@@ -256,7 +261,7 @@ static void on_agent_frame(struct agent_link *link, const struct frame *frame)
 		link_over(proxy, &err);
 		return;
 	}
-	if (client->channel.queued > CHANNEL_HIGH)
+	if (client->channel.held > CHANNEL_LOW)
 		bound_memory(proxy);
 }
 

@@ -66,7 +66,10 @@ void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-/* A line of a source as part of the reason: ": qemu: the line". word NULL: its last line. */
+/*
+ * A line of a source as part of the reason: ": qemu: the line"; the last one, or from word on the
+ * last one that holds it.
+ */
 static bool detail(char *ret, const char *who, const struct lines *lines, const char *word)
 {
 	char line[DETAIL_MAX - 32];
@@ -76,6 +79,12 @@ static bool detail(char *ret, const char *who, const struct lines *lines, const 
 	text = word != NULL ? lines_find(lines, word, &len) : lines_last(lines, 0, &len);
 	if (text == NULL)
 		return false;
+	if (word != NULL) {
+		const char *at = memmem(text, len, word, strlen(word));
+
+		len -= (size_t)(at - text);
+		text = at;
+	}
 	lines_for_error(line, sizeof(line), text, len);
 	snprintf(ret, DETAIL_MAX, ": %s: %s", who, line);
 	return true;
@@ -270,7 +279,7 @@ static int open_outputs(struct worker *w, struct error *err)
 				log_fd(WORKER_FD_LOG_QEMU), LOG_WARNING, err);
 	if (r == 0)
 		r = output_open(&w->virtiofsd, &w->loop, WORKER_FD_VIRTIOFSD_STDERR, "virtiofsd",
-				log_fd(WORKER_FD_LOG_VIRTIOFSD), LOG_WARNING, err);
+				log_fd(WORKER_FD_LOG_VIRTIOFSD), LOG_INFO, err);
 	return r;
 }
 
