@@ -40,8 +40,8 @@ int sandbox_connect(const struct store *store, const struct state *state,
 		    struct decoder *decoder, int64_t deadline, struct error *err);
 
 /*
- * Kills the VM: the monitor is pid 1 of the VM's pid namespace, with it every process ends. Needs
- * no state beside the sid. 0 when all is gone, -ETIMEDOUT.
+ * Ends the VM: the monitor is pid 1 of the VM's pid namespace, with it every process ends. It is
+ * asked first and killed after half a second. 0 when all is gone, -ETIMEDOUT.
  */
 int sandbox_kill(const struct state *state, int64_t deadline, struct error *err);
 
