@@ -36,11 +36,10 @@ int fdpass_expect(int socket, enum msg_type type, void **ret_body, int64_t deadl
 /* Tells the peer of an error, as FAILED; best effort. */
 void fdpass_send_error(int socket, const struct error *err);
 
-/* Sends one descriptor with a short payload, as console sockets want it (CLIENTS: 1 to 4095 bytes). */
+/* Sends one descriptor with a payload of 1 to 4095 bytes, as console sockets want it. */
 int fdpass_send_one(int socket, int fd, const char *payload, int64_t deadline, struct error *err);
 
 /* Receives one descriptor and at most size bytes of payload: the descriptor, or negative errno. */
-int fdpass_receive_one(int socket, void *payload, size_t size, int64_t deadline,
-		       struct error *err);
+int fdpass_receive_one(int socket, void *payload, size_t size, int64_t deadline, struct error *err);
 
 #endif

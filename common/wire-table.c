@@ -2,6 +2,7 @@
 #include "common/cleanup.h"
 #include "common/wire.h"
 
+/* clang-format off: braces are opened and closed by different macros. */
 /* One function per struct, so that offsetof() has a short name to work with. */
 #define BEGIN(name, doc) \
 	static const struct wire_struct *desc_##name(void) \
@@ -27,6 +28,7 @@
 						       fields }; \
 	return &descriptor; \
 	}
+/* clang-format on */
 #include "common/protocol.def"
 #include "common/protocol-undef.h"
 

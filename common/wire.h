@@ -37,9 +37,9 @@ struct wire_field {
 	enum wire_type type;
 	enum wire_need need;
 	size_t offset;
-	size_t n_offset;   /* list: where its count is */
-	uint64_t max;      /* value, bytes, or items */
-	uint64_t item_max; /* strings: bytes of one */
+	size_t n_offset;                            /* list: where its count is */
+	uint64_t max;                               /* value, bytes, or items */
+	uint64_t item_max;                          /* strings: bytes of one */
 	const struct wire_struct *(*element)(void); /* nested, list */
 };
 

@@ -1,7 +1,7 @@
 /*
- * Fuzzer of frame_find_hello() and frame_get_hello(): a HELLO behind any bytes is found whatever the
- * pieces it comes in, nothing else is taken for it, and rubbish is not gathered. The first byte
- * says the pieces' size and which side looks.
+ * Fuzzer of frame_find_hello() and frame_get_hello(): a HELLO behind any bytes is found whatever
+ * the pieces it comes in, nothing else is taken for it, and rubbish is not gathered. The first
+ * byte says the pieces' size and which side looks.
  */
 #include <stdlib.h>
 #include <string.h>

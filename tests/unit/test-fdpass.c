@@ -422,7 +422,7 @@ Test(fdpass, bad_socket)
 	cr_assert(fdpass_send(-1, MSG_DONE, NULL, NULL, 0, deadline_in_ms(SOON), &err) == -EBADF);
 }
 
-/* --- one descriptor, as on a console socket --------------------------------------------------------- */
+/* --- one descriptor, as on a console socket --------------------------------------------------- */
 
 Test(fdpass, one)
 {

@@ -15,7 +15,7 @@
 
 #define BYTES(literal) (const uint8_t *)(literal), sizeof(literal) - 1
 
-/* --- headers -------------------------------------------------------------------------------------- */
+/* --- headers ---------------------------------------------------------------------------------- */
 
 Test(frame, header)
 {
@@ -130,7 +130,7 @@ Test(frame, next_refuses)
 	cr_assert_str_eq(err.text, "frame OPEN of 1048577 bytes, the limit is 1048576");
 }
 
-/* --- DATA, WINDOW, END ------------------------------------------------------------------------------ */
+/* --- DATA, WINDOW, END ------------------------------------------------------------------------ */
 
 static const uint64_t numbers[] = {
 	0, 1, 127, 128, 255, 256, 65535, 65536, UINT32_MAX, 1ULL << 32, UINT64_MAX - 1, UINT64_MAX
@@ -304,7 +304,7 @@ Test(frame, data_forms)
 	}
 }
 
-/* --- HELLO ------------------------------------------------------------------------------------------ */
+/* --- HELLO ------------------------------------------------------------------------------------ */
 
 /* Appends the whole frame of a HELLO. */
 static void put_hello(struct buf *out, const uint8_t *nonce, bool ack)

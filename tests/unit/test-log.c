@@ -106,7 +106,7 @@ static bool has_field(const char *line, const char *field)
 	return strstr(line, before) != NULL || strstr(line, middle) != NULL;
 }
 
-/* --- file form -------------------------------------------------------------------------------------- */
+/* --- file form -------------------------------------------------------------------------------- */
 
 Test(log, file_form)
 {
@@ -191,7 +191,8 @@ Test(log, keeps_errno)
 	errno = EXDEV;
 	log_error("x");
 	cr_assert(errno == EXDEV);
-	log_start("shim", 9999, LOG_INFO); /* each write fails */
+	log_start("shim", 9999, LOG_INFO);
+	errno = EXDEV; /* each write fails */
 	log_error("x");
 	log_info("x", KV("n", 1));
 	cr_assert(errno == EXDEV);
@@ -208,7 +209,7 @@ Test(log, error_field)
 	cr_assert(has_field(text, "error=\"open a\\x0alevel=info: not found\""), "%s", text);
 }
 
-/* --- the ring --------------------------------------------------------------------------------------- */
+/* --- the ring --------------------------------------------------------------------------------- */
 
 /* What was too quiet to be written comes before the next error, in its order, once. */
 Test(log, ring)
@@ -240,7 +241,7 @@ Test(log, ring_is_bounded)
 	cr_assert(!has_field(text, "n=935"));
 }
 
-/* Long records are kept short but whole: every line ends, every quote closes, nothing is mangled. */
+/* Long records are kept short but whole: every line ends, every quote closes, none is torn. */
 Test(log, ring_of_long_records)
 {
 	char value[2000];
@@ -261,7 +262,7 @@ Test(log, ring_of_long_records)
 	}
 }
 
-/* --- hostile values ---------------------------------------------------------------------------------- */
+/* --- hostile values --------------------------------------------------------------------------- */
 
 Test(log, any_bytes)
 {
@@ -308,7 +309,7 @@ Test(log, long_value_is_cut)
 	cr_assert(strstr(text, "vvv... after=7\n") != NULL && strlen(text) < LOG_TEXT_MAX + 150);
 }
 
-/* --- journald's form --------------------------------------------------------------------------------- */
+/* --- journald's form -------------------------------------------------------------------------- */
 
 Test(log, journal_form)
 {
@@ -381,7 +382,7 @@ Test(log, file_gone)
 	log_error("nobody hears");
 }
 
-/* --- others' records ---------------------------------------------------------------------------------- */
+/* --- others' records -------------------------------------------------------------------------- */
 
 Test(log, foreign)
 {
@@ -429,7 +430,7 @@ Test(log, foreign_bytes)
 	}
 }
 
-/* --- opening ------------------------------------------------------------------------------------------ */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 Test(log, open_file)
 {

@@ -104,7 +104,7 @@ static bool is_open(int fd)
 	return fcntl(fd, F_GETFD) >= 0;
 }
 
-/* --- close_others ------------------------------------------------------------------------------- */
+/* --- close_others ----------------------------------------------------------------------------- */
 
 static int keep_some(void *data)
 {
@@ -167,7 +167,7 @@ Test(privsep, close_others)
 	run_child(keep_too_many, NULL);
 }
 
-/* --- quiet -------------------------------------------------------------------------------------- */
+/* --- quiet ------------------------------------------------------------------------------------ */
 
 static void nothing(int signum)
 {
@@ -204,7 +204,7 @@ Test(privsep, quiet)
 	run_child(quiet, NULL);
 }
 
-/* --- enter_root --------------------------------------------------------------------------------- */
+/* --- enter_root ------------------------------------------------------------------------------- */
 
 /* The root is the directory wanted: read-only, nosuid, nodev, noexec, and nothing leads out. */
 static int check_root(const char *marker)
@@ -346,7 +346,7 @@ Test(privsep, enter_root_refuses)
 	rmdir(place.dir);
 }
 
-/* --- drop and verify ---------------------------------------------------------------------------- */
+/* --- drop and verify -------------------------------------------------------------------------- */
 
 static int drop(void *data)
 {

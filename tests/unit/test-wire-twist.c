@@ -8,7 +8,7 @@
 
 #include "common/str.h"
 #include "common/wire.h"
-#include "wire-any.h"
+#include "tests/unit/wire-any.h"
 
 enum twist {
 	TWIST_NONE,

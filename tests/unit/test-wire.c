@@ -9,9 +9,9 @@
 
 #include "common/cleanup.h"
 #include "common/str.h"
-#include "wire-any.h"
+#include "tests/unit/wire-any.h"
 
-/* --- the table ---------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 static void check_field(const struct wire_struct *s, const struct wire_field *f)
 {
@@ -73,7 +73,7 @@ Test(wire, structs)
 		depth_of(all[i]);
 }
 
-/* --- what is encoded is decoded ------------------------------------------------------------------ */
+/* --- what is encoded is decoded --------------------------------------------------------------- */
 
 static void round_trip(const struct wire_message *m, enum any how)
 {
@@ -132,7 +132,7 @@ Test(wire, null_body)
 	}
 }
 
-/* --- the encoder refuses what the decoder would -------------------------------------------------- */
+/* --- the encoder refuses what the decoder would ----------------------------------------------- */
 
 static void encode_refused(const struct wire_message *m, void *body, const struct wire_struct *s,
 			   const struct wire_field *f, int want)
@@ -248,7 +248,7 @@ Test(wire, encode_odd)
 	wire_free(MSG_CLOSE, NULL);
 }
 
-/* --- damaged bytes ----------------------------------------------------------------------------------- */
+/* --- damaged bytes ---------------------------------------------------------------------------- */
 
 Test(wire, truncated)
 {
@@ -304,7 +304,7 @@ Test(wire, damaged)
 	cr_assert(taken > 100, "only %zu were taken", taken);
 }
 
-/* --- single cases ------------------------------------------------------------------------------------ */
+/* --- single cases ----------------------------------------------------------------------------- */
 
 static const struct {
 	const char *bytes;

@@ -12,7 +12,7 @@
 
 #include "common/wire.h"
 
-/* What the fields hold: nothing, any allowed value, or the greatest one. Lists get one item each. */
+/* What the fields hold: nothing, any allowed value or the greatest. Lists get an item each. */
 enum any { ANY_ZERO, ANY_RANDOM, ANY_GREATEST };
 
 #define ANY_AT(base, f, type) ((type *)(void *)((char *)(base) + (f)->offset))
@@ -192,7 +192,7 @@ static inline const struct wire_field *any_differs(const struct wire_struct *s, 
 	return NULL;
 }
 
-/* Decodes a copy that ends where malloc's memory does, so that a sanitizer sees any byte too far. */
+/* Decodes a copy that ends where the memory does, so that a sanitizer sees a byte too far. */
 static inline int any_decode(const void *data, size_t len, enum msg_type *ret_type, void **ret_body,
 			     struct error *err)
 {
