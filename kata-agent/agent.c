@@ -42,17 +42,11 @@ static int greet(struct agent *agent, const struct frame *frame, struct error *e
 	r = frame_get_hello(frame, nonce, &theirs, err);
 	if (r < 0)
 		return r;
-	r = frame_put_hello(&payload, nonce, &mine, err);
-	if (r == 0 && theirs->version != PROTOCOL_VERSION)
-		r = error_say(err, EPROTO, "the host speaks protocol version %u, the agent %d",
-			      theirs->version, PROTOCOL_VERSION);
 	wire_free(MSG_HELLO, theirs);
-	if (r < 0 && r != -EPROTO)
-		return r;
-	/* Also to a host that is refused: it reads our version from it. */
-	channel_send(&agent->link, &answer, NULL, 0, buf_at(&payload), buf_len(&payload));
+	r = frame_put_hello(&payload, nonce, &mine, err);
 	if (r < 0)
 		return r;
+	channel_send(&agent->link, &answer, NULL, 0, buf_at(&payload), buf_len(&payload));
 	clients_link_down(agent);
 	agent->greeted = true;
 	log_link_use(&agent->log, agent->log_level);
@@ -220,8 +214,7 @@ static void look_for_link(struct agent *agent)
 	struct error err;
 	int fd = link_open(&agent->source, &err);
 
-	if (fd >= 0 &&
-	    channel_open(&agent->link, &agent->loop, fd, &link_ops, agent, &err) == 0) {
+	if (fd >= 0 && channel_open(&agent->link, &agent->loop, fd, &link_ops, agent, &err) == 0) {
 		agent->link_open = true;
 		return;
 	}
@@ -266,10 +259,9 @@ int agent_start(struct agent *agent, const struct agent_options *options,
 {
 	int r;
 
-	*agent = (struct agent){ .options = *options,
-				 .source = *source,
-				 .log_level = LOG_INFO,
-				 .next_handle = 1 };
+	*agent = (struct agent){
+		.options = *options, .source = *source, .log_level = LOG_INFO, .next_handle = 1
+	};
 	r = loop_start(&agent->loop, err);
 	if (r < 0)
 		return r;
@@ -334,7 +326,8 @@ void agent_stop(struct agent *agent)
 	uv_timer_stop(&agent->retry);
 	agent->stop_deadline =
 		deadline_in_ms(agent->options.guest ? AGENT_SHUTDOWN_MS : STOP_DEADLINE_MS);
-	for (struct container *c = agent->containers; c != NULL && !agent->options.guest; c = next) {
+	for (struct container *c = agent->containers; c != NULL && !agent->options.guest;
+	     c = next) {
 		next = c->next;
 		container_remove(c, &nobody, NULL);
 	}

@@ -15,10 +15,10 @@
 #include "kata-agent/log-link.h"
 
 enum {
-	AGENT_CLIENTS_MAX = 512,     /* sessions at once */
-	AGENT_LEASE_MS = 10000,      /* how long sessions live without a link */
-	AGENT_LINK_RETRY_MS = 10,    /* between looks for a new link */
-	AGENT_SHUTDOWN_MS = 500,     /* for the last answer to leave */
+	AGENT_CLIENTS_MAX = 512,  /* sessions at once */
+	AGENT_LEASE_MS = 10000,   /* how long sessions live without a link */
+	AGENT_LINK_RETRY_MS = 10, /* between looks for a new link */
+	AGENT_SHUTDOWN_MS = 500,  /* for the last answer to leave */
 };
 
 struct agent_options {

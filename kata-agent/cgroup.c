@@ -27,8 +27,7 @@ static int format_path(const char *root, const char *id, char path[PATH_MAX], st
 	return 0;
 }
 
-static int make_directory(const char *root, const char *id, char path[PATH_MAX],
-			  struct error *err)
+static int make_directory(const char *root, const char *id, char path[PATH_MAX], struct error *err)
 {
 	int r = format_path(root, id, path, err);
 
@@ -52,9 +51,8 @@ int cgroup_create(const char *root, const char *id, struct error *err)
 }
 
 /* Calls visit for each directory below fd, which it takes over. Errors are the visitor's matter. */
-static void each_child(int fd, int depth, void (*visit)(int parent, const char *name, int depth,
-							void *arg),
-		       void *arg)
+static void each_child(int fd, int depth,
+		       void (*visit)(int parent, const char *name, int depth, void *arg), void *arg)
 {
 	CLEANUP(dir_close) DIR *dir = fdopendir(fd);
 	struct dirent *entry;
@@ -76,7 +74,8 @@ struct pid_list {
 
 static void read_pids(int cgroup, struct pid_list *list)
 {
-	CLEANUP(fd_close) int fd = openat(cgroup, "cgroup.procs", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(fd_close)
+	int fd = openat(cgroup, "cgroup.procs", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	CLEANUP(file_close) FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 	char line[32];
 

@@ -168,8 +168,9 @@ static struct client *find_or_make(struct agent *agent, const struct msg_open *o
 
 void client_open(struct agent *agent, uint32_t channel, const struct msg_open *open)
 {
-	const uint64_t received[STREAM_COUNT] = { [STREAM_STDOUT] = open->received_stdout,
-						  [STREAM_STDERR] = open->received_stderr };
+	const uint64_t received[STREAM_COUNT] = {
+		[STREAM_STDOUT] = open->received_stdout, [STREAM_STDERR] = open->received_stderr
+	};
 	struct msg_opened opened = { 0 };
 	struct client *client;
 	struct error err;

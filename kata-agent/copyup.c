@@ -42,9 +42,10 @@ static int copy_attributes(int to, const char *name, const struct stat *st, stru
 
 static int copy_file(int from, int to, const char *name, struct error *err)
 {
-	CLEANUP(fd_close) int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	CLEANUP(fd_close) int out =
-		openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	CLEANUP(fd_close)
+	int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	CLEANUP(fd_close)
+	int out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	ssize_t n;
 
 	if (in < 0 || out < 0)
@@ -63,7 +64,8 @@ static int copy_link(int from, int to, const char *name, struct error *err)
 	if (n < 0)
 		return error_set(err, errno, "read the link %s", name);
 	target[n] = '\0';
-	return symlinkat(target, to, name) < 0 ? error_set(err, errno, "make the link %s", name) : 0;
+	return symlinkat(target, to, name) < 0 ? error_set(err, errno, "make the link %s", name)
+					       : 0;
 }
 
 static int copy_subdirectory(int from, int to, const char *name, int depth, struct error *err)
@@ -107,7 +109,8 @@ static int copy_directory(int from, int to, int depth, struct error *err)
 	_Alignas(struct directory_entry) char buffer[2048];
 
 	if (depth > DEPTH_MAX)
-		return error_say(err, ELOOP, "the directory to copy is over %d levels deep", DEPTH_MAX);
+		return error_say(err, ELOOP, "the directory to copy is over %d levels deep",
+				 DEPTH_MAX);
 	for (;;) {
 		long n = syscall(SYS_getdents64, from, buffer, sizeof(buffer));
 

@@ -22,16 +22,16 @@ static const struct {
 	const char *path;
 	unsigned major, minor;
 } default_devices[] = {
-	{ "/dev/null", 1, 3 },	 { "/dev/zero", 1, 5 },	   { "/dev/full", 1, 7 },
+	{ "/dev/null", 1, 3 },   { "/dev/zero", 1, 5 },    { "/dev/full", 1, 7 },
 	{ "/dev/random", 1, 8 }, { "/dev/urandom", 1, 9 }, { "/dev/tty", 5, 0 },
 };
 
 static const struct {
 	const char *name, *target;
 } links[] = {
-	{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" },
+	{ "fd", "/proc/self/fd" },       { "stdin", "/proc/self/fd/0" },
 	{ "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
-	{ "ptmx", "pts/ptmx" },		 { "core", "/proc/kcore" },
+	{ "ptmx", "pts/ptmx" },          { "core", "/proc/kcore" },
 };
 
 static bool is_device(const struct stat *st, mode_t kind, dev_t number)
@@ -154,7 +154,8 @@ int devices_make_default(int root_fd, struct error *err)
 		/* A /dev of the image's own may have it, or be read-only: then it stays as it is. */
 		if (symlinkat(links[i].target, dev, links[i].name) < 0 && errno != EEXIST &&
 		    errno != EROFS)
-			return error_set(err, errno, "make /dev/%s in the container", links[i].name);
+			return error_set(err, errno, "make /dev/%s in the container",
+					 links[i].name);
 	}
 	return 0;
 }

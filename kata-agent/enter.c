@@ -35,12 +35,21 @@ enum { PASSWD_MAX = 65536 };
 
 static char program[PATH_MAX], passwd[PASSWD_MAX], home[PATH_MAX + 8];
 
-/* Standard streams in their places, the two sockets at fixed numbers, nothing else. */
+/*
+ * Standard streams in their places, the two others at fixed numbers, nothing else. Until a terminal
+ * is there its places hold the null device: what is opened meanwhile must not get their numbers.
+ */
 static int take_fds(struct enter_plan *plan, struct error *err)
 {
 	int keep[5], high[5], places[5] = { 0, 1, 2, FD_STATUS, FD_INIT };
 
-	memcpy(keep, plan->stdio, sizeof(plan->stdio));
+	for (int i = 0; i < 3; i++) {
+		keep[i] = plan->stdio[i];
+		if (keep[i] < 0)
+			keep[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (keep[i] < 0)
+			return error_set(err, errno, "open the guest's /dev/null");
+	}
 	keep[3] = plan->status;
 	keep[4] = plan->init_pidfd;
 	for (int i = 0; i < 5; i++) {
@@ -113,7 +122,8 @@ static int join_container(const struct enter_plan *plan, struct terminal *termin
 {
 	CLEANUP(fd_close) int root = -1;
 
-	if (setns(plan->init_pidfd, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
+	if (setns(plan->init_pidfd, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) <
+	    0)
 		return error_set(err, errno, "join the container's namespaces");
 	if (!plan->process->terminal)
 		return 0;
@@ -141,7 +151,8 @@ static int take_stdio(const struct enter_plan *plan, struct terminal *terminal, 
 	}
 	r = terminal_take(terminal->slave, err);
 	if (r == 0)
-		r = fdpass_send_one(plan->status, terminal->master, kind, deadline_in_ms(5000), err);
+		r = fdpass_send_one(plan->status, terminal->master, kind, deadline_in_ms(5000),
+				    err);
 	fd_close(&terminal->master);
 	fd_close(&terminal->slave);
 	return r;
@@ -185,7 +196,8 @@ static int check_cwd(const char *cwd, struct error *err)
 	if (syscall(SYS_getcwd, path, sizeof(path)) < 0)
 		return error_set(err, errno, "working directory %s", cwd);
 	if (path[0] != '/')
-		return error_say(err, EINVAL, "working directory %s lies outside the container", cwd);
+		return error_say(err, EINVAL, "working directory %s lies outside the container",
+				 cwd);
 	return 0;
 }
 

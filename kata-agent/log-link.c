@@ -74,8 +74,7 @@ static void split_lines(struct log_link *log)
 	char *newline;
 
 	log->line[log->used] = '\0';
-	while ((newline = strchr(log->line, '\n')) != NULL ||
-	       log->used == sizeof(log->line) - 1) {
+	while ((newline = strchr(log->line, '\n')) != NULL || log->used == sizeof(log->line) - 1) {
 		size_t len = newline != NULL ? (size_t)(newline - log->line) : log->used;
 		size_t taken = len + (newline != NULL);
 
@@ -91,8 +90,8 @@ void log_link_flush(struct log_link *log)
 {
 	ssize_t n;
 
-	while ((n = read(log->read_fd, log->line + log->used,
-			 sizeof(log->line) - 1 - log->used)) > 0) {
+	while ((n = read(log->read_fd, log->line + log->used, sizeof(log->line) - 1 - log->used)) >
+	       0) {
 		log->used += (size_t)n;
 		split_lines(log);
 	}

@@ -28,9 +28,8 @@ struct arguments {
 	const char *share, *cgroup;
 };
 
-static const char usage[] =
-	"usage: kata-agent --no-init --socket FD --share DIR [--cgroup DIR]\n"
-	"Without options it is started by the guest's kernel as process 1.\n";
+static const char usage[] = "usage: kata-agent --no-init --socket FD --share DIR [--cgroup DIR]\n"
+			    "Without options it is started by the guest's kernel as process 1.\n";
 
 static int take_number(const char *text, int *ret_number)
 {
@@ -118,9 +117,7 @@ static int serve(struct arguments *args, struct error *err)
 /* As pid 1 the kernel passes unknown words of its command line on: they are not for us. */
 int main(int argc, char **argv)
 {
-	struct arguments args = { .socket = -1,
-				  .share = INIT_RUN "/share",
-				  .cgroup = INIT_CGROUP };
+	struct arguments args = { .socket = -1, .share = INIT_RUN "/share", .cgroup = INIT_CGROUP };
 	struct error err;
 	int r = 0;
 

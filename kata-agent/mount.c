@@ -178,8 +178,8 @@ int mount_set_propagation(int mount_fd, uint32_t propagation, struct error *err)
 
 int mount_attach(int mount_fd, int target_fd, struct error *err)
 {
-	if (move_mount(mount_fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
-	    0)
+	if (move_mount(mount_fd, "", target_fd, "",
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return error_set(err, errno, "attach a mount");
 	return 0;
 }

@@ -176,17 +176,23 @@ static void report_exit(struct process *p)
 
 /* --- the child's reports ---------------------------------------------------------------------------- */
 
-/* Ends a child that is of no use. One whose handle was never told will have no client. */
-static void abandon(struct process *p, const struct error *err)
+/* The child is not listened to any more. One whose handle was never told will have no client. */
+static void give_up(struct process *p, const struct error *err)
 {
 	if (p->state == PROCESS_PREPARING)
 		p->failed = p->had_client = true;
 	client_fail(&p->waiting, err);
-	process_signal(p, SIGKILL, NULL);
 	close_status(p);
 	uv_timer_stop(&p->timer);
 }
 
+static void abandon(struct process *p, const struct error *err)
+{
+	give_up(p, err);
+	process_signal(p, SIGKILL, NULL);
+}
+
+/* It ends by itself, with the exit code that its failure has. */
 static void on_failed(struct process *p, const struct enter_failure *failure)
 {
 	struct error err = { .num = failure->num };
@@ -194,7 +200,7 @@ static void on_failed(struct process *p, const struct enter_failure *failure)
 	memcpy(err.text, failure->text, sizeof(err.text));
 	err.text[sizeof(err.text) - 1] = '\0';
 	log_info("process not started", KV("pid", p->pid), KV_ERR(&err));
-	abandon(p, &err);
+	give_up(p, &err);
 }
 
 static void on_ready(struct process *p)

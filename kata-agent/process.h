@@ -34,7 +34,7 @@ struct process {
 	pid_t pid;
 	int pidfd;
 	enum process_state state;
-	bool first;      /* of its container */
+	bool first; /* of its container */
 	bool wants_terminal;
 	bool failed;     /* it was never prepared: nobody knows its handle */
 	bool had_client; /* one session in its life */

@@ -27,9 +27,9 @@ int ps_parse_stat(const char *text, struct ps_stat *ret_stat)
 	if (open == NULL || close == NULL || close < open || close[1] != ' ')
 		return -EBADMSG;
 	stat.pid = (uint32_t)strtoul(text, &end, 10);
-	if (end == text || str_format(stat.name, sizeof(stat.name), "%.*s",
-				      (int)(close - open - 1 > 15 ? 15 : close - open - 1),
-				      open + 1) < 0)
+	if (end == text ||
+	    str_format(stat.name, sizeof(stat.name), "%.*s",
+		       (int)(close - open - 1 > 15 ? 15 : close - open - 1), open + 1) < 0)
 		return -EBADMSG;
 	p = close + 2;
 	if (p[0] == '\0' || p[1] != ' ')

@@ -22,7 +22,7 @@
 struct tree {
 	const struct msg_create *create;
 	int share; /* the shared directory */
-	int root;  /* the container's root, attached over the shared directory */
+	int root;  /* the container's root, attached over its own place in that */
 	int null;  /* the guest's null device */
 };
 
@@ -33,10 +33,7 @@ static void tree_close(struct tree *t)
 	fd_close(&t->null);
 }
 
-/*
- * The root is attached over the shared directory's own place: only this namespace sees that, and
- * the shared directory is reached by its descriptor.
- */
+/* pivot_root(2) wants a mount: the root is bound over its own place, which only we see. */
 static int open_root(struct tree *t, struct error *err)
 {
 	CLEANUP(fd_close) int source = -1;
@@ -51,7 +48,7 @@ static int open_root(struct tree *t, struct error *err)
 		return error_prefix(err, "root of the container");
 	r = mount_set_propagation(copy, MS_PRIVATE | MS_REC, err);
 	if (r == 0)
-		r = mount_attach(copy, t->share, err);
+		r = mount_attach(copy, source, err);
 	if (r < 0)
 		return error_prefix(err, "root of the container");
 	t->root = steal_fd(&copy);
@@ -190,8 +187,8 @@ static int make_cwd(struct tree *t, struct error *err)
 	return fd < 0 ? error_prefix(err, "working directory") : 0;
 }
 
-int rootfs_enter(const struct msg_create *create, const char *share,
-		 struct terminal *ret_terminal, struct error *err)
+int rootfs_enter(const struct msg_create *create, const char *share, struct terminal *ret_terminal,
+		 struct error *err)
 {
 	CLEANUP(tree_close) struct tree t = { create, -1, -1, -1 };
 	int r = open_tree_fds(&t, share, err);

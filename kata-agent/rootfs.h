@@ -11,7 +11,7 @@
  * makes it "/". share is the path of the shared directory. With a terminal asked for it is opened
  * from the container's devpts and put at its /dev/console.
  */
-int rootfs_enter(const struct msg_create *create, const char *share,
-		 struct terminal *ret_terminal, struct error *err);
+int rootfs_enter(const struct msg_create *create, const char *share, struct terminal *ret_terminal,
+		 struct error *err);
 
 #endif

@@ -50,8 +50,7 @@ static int set_clock(uint64_t time_ns, struct error *err)
 	return 0;
 }
 
-int sandbox_prepare(struct agent *agent, const struct msg_create_sandbox *wanted,
-		    struct error *err)
+int sandbox_prepare(struct agent *agent, const struct msg_create_sandbox *wanted, struct error *err)
 {
 	int r = 0;
 
