@@ -2,7 +2,8 @@
 #include "common/cleanup.h"
 #include "common/wire.h"
 
-/* clang-format off: braces are opened and closed by different macros. */
+/* Braces are opened and closed by different macros. */
+/* clang-format off */
 /* One function per struct, so that offsetof() has a short name to work with. */
 #define BEGIN(name, doc) \
 	static const struct wire_struct *desc_##name(void) \
