@@ -1,0 +1,306 @@
+/*
+ * kata-runtime/decoder.h: a scripted proxy at a real socket, in a thread, honest and hostile. What
+ * the runtime gets is an error or a checked struct, within its deadline.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "common/frame.h"
+#include "common/wire.h"
+#include "kata-runtime/decoder.h"
+
+enum { UID = 1879100000, WAIT_MS = 5000 };
+
+/* How the proxy answers a request. */
+enum answer {
+	HONEST,
+	FAILED_TEXT,
+	WRONG_TYPE,
+	GARBAGE,
+	SILENT,
+	CLOSES,
+	ENDS,
+	NO_HELLO,
+	WRONG_NONCE,
+};
+
+struct proxy {
+	char dir[32], path[64];
+	int listener;
+	enum answer answer;
+	pthread_t thread;
+};
+
+static void send_frame(int fd, enum frame_type type, uint8_t flags, uint32_t channel, uint32_t id,
+		       const struct buf *payload)
+{
+	struct frame frame = { .length = (uint32_t)buf_len(payload),
+			       .type = (uint8_t)type,
+			       .flags = flags,
+			       .channel = channel,
+			       .id = id };
+	uint8_t header[FRAME_HEADER];
+
+	frame_put_header(header, &frame);
+	send(fd, header, sizeof(header), MSG_NOSIGNAL);
+	send(fd, buf_at(payload), buf_len(payload), MSG_NOSIGNAL);
+}
+
+static void send_message(int fd, enum frame_type type, uint8_t flags, uint32_t channel, uint32_t id,
+			 enum msg_type message, const void *body)
+{
+	CLEANUP(buf_fini) struct buf payload = { 0 };
+
+	if (wire_encode(message, body, &payload, NULL) == 0)
+		send_frame(fd, type, flags, channel, id, &payload);
+}
+
+static void send_hello(int fd, const struct frame *asked, enum answer answer)
+{
+	struct msg_hello hello = { .version = PROTOCOL_VERSION,
+				   .component = (char *)"agent",
+				   .release = (char *)"t" };
+	CLEANUP(buf_fini) struct buf payload = { 0 };
+	struct msg_hello *theirs;
+	uint8_t nonce[FRAME_NONCE];
+
+	if (frame_get_hello(asked, nonce, &theirs, NULL) < 0)
+		return;
+	wire_free(MSG_HELLO, theirs);
+	if (answer == WRONG_NONCE)
+		nonce[FRAME_NONCE - 1] ^= 1;
+	frame_put_hello(&payload, nonce, &hello, NULL);
+	send_frame(fd, FRAME_HELLO, FRAME_ACK, 0, 0, &payload);
+}
+
+static void reply_honestly(int fd, const struct frame *request, enum msg_type type)
+{
+	struct msg_process_row rows[2] = {
+		{ .pid = 1, .ppid = 0, .uid = 3, .command = (char *)"a\tb\x1b[2J" },
+		{ .pid = 2, .ppid = 1, .cpu_ms = 77, .command = (char *)"" },
+	};
+	struct msg_ps_rows list = { .rows = rows, .n_rows = 2 };
+	struct msg_created created = { .handle = UINT64_MAX - 1, .pid = 82 };
+
+	if (type == MSG_PS)
+		send_message(fd, FRAME_REPLY, 0, 1, request->id, MSG_PS_ROWS, &list);
+	else if (type == MSG_EXEC || type == MSG_CREATE)
+		send_message(fd, FRAME_REPLY, 0, 1, request->id, MSG_CREATED, &created);
+	else
+		send_message(fd, FRAME_REPLY, 0, 1, request->id, MSG_DONE, NULL);
+}
+
+static void reply(int fd, const struct frame *request, enum answer answer)
+{
+	struct msg_failed failed = { .errnum = ENOENT,
+				     .text = (char *)"exec: \"x\x1b[31m\n\": not there" };
+	struct msg_close bye = { .reason = CLOSE_VM_ENDED, .text = (char *)"the VM ended: oops" };
+	CLEANUP(buf_fini) struct buf garbage = { 0 };
+	enum msg_type type;
+	void *body;
+
+	if (wire_decode(request->payload, request->length, &type, &body, NULL) < 0)
+		return;
+	wire_free(type, body);
+	if (answer == HONEST)
+		reply_honestly(fd, request, type);
+	else if (answer == FAILED_TEXT)
+		send_message(fd, FRAME_REPLY, 0, 1, request->id, MSG_FAILED, &failed);
+	else if (answer == WRONG_TYPE)
+		send_message(fd, FRAME_REPLY, 0, 1, request->id, MSG_LAUNCHED, NULL);
+	else if (answer == CLOSES)
+		send_message(fd, FRAME_CLOSE, 0, 0, 0, MSG_CLOSE, &bye);
+	if (answer == GARBAGE) {
+		buf_append(&garbage, "\xdd\x00\xff\xff\xff", 5);
+		send_frame(fd, FRAME_REPLY, 0, 1, request->id, &garbage);
+	}
+}
+
+static void serve(int fd, enum answer answer)
+{
+	CLEANUP(buf_fini) struct buf input = { 0 };
+	struct msg_opened opened = { 0 };
+	struct frame frame;
+
+	for (;;) {
+		uint8_t *to = buf_reserve(&input, 65536);
+		ssize_t n = recv(fd, to, 65536, 0);
+
+		if (n <= 0)
+			return;
+		buf_commit(&input, (size_t)n);
+		while (frame_next(&input, &frame, NULL) == 1) {
+			if (frame.type == FRAME_HELLO && answer != NO_HELLO)
+				send_hello(fd, &frame, answer);
+			else if (frame.type == FRAME_OPEN)
+				send_message(fd, FRAME_OPEN, FRAME_ACK, 1, 0, MSG_OPENED, &opened);
+			else if (frame.type == FRAME_REQUEST && answer == ENDS)
+				return;
+			else if (frame.type == FRAME_REQUEST)
+				reply(fd, &frame, answer);
+			buf_consume(&input, FRAME_HEADER + frame.length);
+		}
+	}
+}
+
+static void *proxy_thread(void *data)
+{
+	struct proxy *proxy = data;
+	int fd = accept(proxy->listener, NULL, NULL);
+
+	if (fd >= 0) {
+		serve(fd, proxy->answer);
+		close(fd);
+	}
+	return NULL;
+}
+
+static void proxy_start(struct proxy *proxy, enum answer answer)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	*proxy = (struct proxy){ .dir = "/tmp/kata-decoder.XXXXXX", .answer = answer };
+	cr_assert(mkdtemp(proxy->dir) != NULL);
+	snprintf(proxy->path, sizeof(proxy->path), "%s/sock", proxy->dir);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", proxy->path);
+	proxy->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(bind(proxy->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	cr_assert_eq(listen(proxy->listener, 1), 0);
+	cr_assert_eq(pthread_create(&proxy->thread, NULL, proxy_thread, proxy), 0);
+}
+
+static void proxy_stop(struct proxy *proxy)
+{
+	pthread_join(proxy->thread, NULL);
+	close(proxy->listener);
+	unlink(proxy->path);
+	rmdir(proxy->dir);
+}
+
+static void need_root(void)
+{
+	if (geteuid() != 0)
+		cr_skip_test("the decoder changes its uid, which needs root");
+}
+
+Test(decoder, requests_and_replies)
+{
+	CLEANUP(freep) struct decoder_row *rows = NULL;
+	int64_t deadline = deadline_in_ms(WAIT_MS);
+	struct msg_exec exec = { .container = (char *)"c", .process.cwd = (char *)"/" };
+	struct msg_ps ps = { .container = (char *)"c" };
+	struct decoder_reply reply;
+	struct decoder decoder;
+	struct error err = { 0 };
+	struct proxy proxy;
+
+	need_root();
+	proxy_start(&proxy, HONEST);
+	cr_assert_eq(decoder_open(&decoder, proxy.path, UID, deadline, &err), 0, "%s", err.text);
+	cr_assert_eq(decoder_request(&decoder, MSG_EXEC, &exec, deadline, &reply, NULL, &err), 0,
+		     "%s", err.text);
+	cr_expect_eq(reply.handle, UINT64_MAX - 1);
+	cr_expect_eq(reply.pid, 82);
+	cr_assert_eq(decoder_request(&decoder, MSG_PS, &ps, deadline, &reply, &rows, &err), 0);
+	cr_assert_eq(reply.n_rows, 2);
+	cr_expect_eq(rows[1].cpu_ms, 77);
+	cr_expect_str_eq(rows[0].command, "a?b?[2J", "nothing a terminal would obey");
+	cr_expect_eq(decoder_request(&decoder, MSG_SHUTDOWN, NULL, deadline, NULL, NULL, &err), 0);
+	decoder_close(&decoder);
+	proxy_stop(&proxy);
+}
+
+/* The child has the decoder's uid and no capability. */
+Test(decoder, child_has_no_rights)
+{
+	struct decoder decoder;
+	struct error err = { 0 };
+	struct proxy proxy;
+	char path[64], line[256];
+	bool uid = false, bounding = false;
+	FILE *status;
+
+	need_root();
+	proxy_start(&proxy, HONEST);
+	cr_assert_eq(decoder_open(&decoder, proxy.path, UID, deadline_in_ms(WAIT_MS), &err), 0);
+	snprintf(path, sizeof(path), "/proc/%d/status", decoder.pid);
+	status = fopen(path, "re");
+	cr_assert_neq(status, NULL);
+	while (fgets(line, sizeof(line), status) != NULL) {
+		uid = uid || strstr(line, "Uid:\t1879100000\t1879100000\t1879100000") == line;
+		bounding = bounding || strcmp(line, "CapBnd:\t0000000000000000\n") == 0;
+	}
+	fclose(status);
+	cr_expect(uid);
+	cr_expect(bounding);
+	decoder_close(&decoder);
+	proxy_stop(&proxy);
+}
+
+static const struct {
+	enum answer answer;
+	bool at_open;
+	int num; /* 0: any */
+	const char *text;
+} bad[] = {
+	{ FAILED_TEXT, false, ENOENT, "exec: \"x?[31m?\": not there" },
+	{ WRONG_TYPE, false, 0, "LAUNCHED" },
+	{ GARBAGE, false, 0, "" },
+	{ SILENT, false, ETIMEDOUT, "" },
+	{ CLOSES, false, ECONNABORTED, "the VM ended: oops" },
+	{ ENDS, false, 0, "" },
+	{ NO_HELLO, true, ETIMEDOUT, "" },
+	{ WRONG_NONCE, true, 0, "" },
+};
+
+Test(decoder, hostile_answers)
+{
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct msg_ps ps = { .container = (char *)"c" };
+		int64_t start = deadline_now_ms();
+		struct decoder_reply reply = { .n_rows = 77 };
+		struct decoder decoder;
+		struct error err = { 0 };
+		struct proxy proxy;
+		int r;
+
+		proxy_start(&proxy, bad[i].answer);
+		r = decoder_open(&decoder, proxy.path, UID, start + (bad[i].at_open ? 300 : WAIT_MS),
+				 &err);
+		if (!bad[i].at_open) {
+			cr_assert_eq(r, 0, "row %zu: %s", i, err.text);
+			r = decoder_request(&decoder, MSG_PS, &ps, deadline_in_ms(300), &reply, NULL,
+					    &err);
+		}
+		cr_expect_lt(r, 0, "row %zu", i);
+		cr_expect(bad[i].num == 0 || r == -bad[i].num, "row %zu: %d %s", i, r, err.text);
+		cr_expect(strstr(err.text, bad[i].text) != NULL, "row %zu: %s", i, err.text);
+		cr_expect_eq(reply.n_rows, 77, "row %zu: written on failure", i);
+		cr_expect_lt(deadline_now_ms() - start, WAIT_MS, "row %zu: beyond its deadline", i);
+		decoder_close(&decoder);
+		proxy_stop(&proxy);
+	}
+}
+
+Test(decoder, nobody_listens)
+{
+	struct decoder decoder;
+	struct error err = { 0 };
+
+	cr_expect_eq(decoder_open(&decoder, "/nosuch/sock", UID, deadline_in_ms(WAIT_MS), &err),
+		     -ENOENT);
+	cr_expect(strstr(err.text, "/nosuch/sock") != NULL, "%s", err.text);
+	cr_expect_eq(decoder.fd, -1);
+}
