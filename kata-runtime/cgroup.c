@@ -1,12 +1,12 @@
 /*
- * The container's cgroups on the host: see cgroup.h. Called by create, exec and delete as root; the
- * kernel's files are the only state, what is ours among them is what cgroup_plan() found missing.
+ * The container's cgroups on the host, made, joined and removed: see cgroup.h. Called by create,
+ * exec and delete as root. What is ours to remove is what cgroup_plan() found missing.
  */
 #include "kata-runtime/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,256 +20,9 @@
 #include "common/deadline.h"
 #include "common/str.h"
 
-enum { RETRY_MS = 5 };
+enum { RETRY_MS = 5, DEPTH_MAX = 16 };
 
-void cgroup_mounts_fini(struct cgroup_mounts *mounts)
-{
-	for (size_t i = 0; i < mounts->count; i++)
-		free(mounts->items[i].path);
-	mounts->count = 0;
-}
-
-/* Undoes the octal escapes of proc_pid_mountinfo(5), in place. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	for (char *p = text; *p != '\0'; p++, to++) {
-		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' &&
-		    p[3] >= '0' && p[3] <= '7') {
-			*to = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
-			p += 3;
-		} else {
-			*to = *p;
-		}
-	}
-	*to = '\0';
-}
-
-/* Whether the comma-separated options hold the word. */
-static bool has_option(const char *options, const char *word)
-{
-	size_t len = strlen(word);
-
-	for (const char *p = options; p != NULL; p = strchr(p, ',')) {
-		p += *p == ',';
-		if (strncmp(p, word, len) == 0 && (p[len] == ',' || p[len] == '\0'))
-			return true;
-	}
-	return false;
-}
-
-static int add_mount(struct cgroup_mounts *mounts, const char *path, bool v2, const char *options,
-		     struct error *err)
-{
-	struct cgroup_mount *m = &mounts->items[mounts->count];
-
-	for (size_t i = 0; i < mounts->count; i++)
-		if (str_eq(mounts->items[i].path, path))
-			return 0;
-	if (mounts->count == CGROUP_HIERARCHIES_MAX)
-		return error_say(err, E2BIG, "more than %d cgroup hierarchies are mounted",
-				 CGROUP_HIERARCHIES_MAX);
-	m->path = strdup(path);
-	if (m->path == NULL)
-		return error_set(err, ENOMEM, "cgroups");
-	m->v2 = v2;
-	m->cpuset = !v2 && has_option(options, "cpuset");
-	mounts->count++;
-	return 0;
-}
-
-/* One line: "ID PARENT DEV ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE SUPEROPTIONS". */
-static int parse_mount_line(char *line, struct cgroup_mounts *mounts, struct error *err)
-{
-	char *separator = strstr(line, " - "), *field = line, *save = NULL;
-	char *type, *options, *root = NULL, *path = NULL;
-	bool v2;
-
-	if (separator == NULL)
-		return 0;
-	*separator = '\0';
-	type = strtok_r(separator + 3, " ", &save);
-	options = strtok_r(NULL, " ", &save) != NULL ? strtok_r(NULL, " ", &save) : NULL;
-	if (type == NULL || options == NULL)
-		return 0;
-	v2 = str_eq(type, "cgroup2");
-	if (!v2 && !str_eq(type, "cgroup"))
-		return 0;
-	save = NULL;
-	for (int i = 0; i < 5; i++, field = NULL) {
-		char *word = strtok_r(field, " ", &save);
-
-		if (word == NULL)
-			return 0;
-		if (i == 3)
-			root = word;
-		if (i == 4)
-			path = word;
-	}
-	if (root == NULL || path == NULL || !str_eq(root, "/"))
-		return 0; /* a part of a hierarchy, mounted for somebody else */
-	unescape(path);
-	return add_mount(mounts, path, v2, options, err);
-}
-
-int cgroup_parse_mounts(const char *mountinfo, struct cgroup_mounts *ret, struct error *err)
-{
-	CLEANUP(freep) char *copy = strdup(mountinfo);
-	char *save = NULL;
-	int r = 0;
-
-	*ret = (struct cgroup_mounts){ .count = 0 };
-	if (copy == NULL)
-		return error_set(err, ENOMEM, "cgroups");
-	for (char *line = strtok_r(copy, "\n", &save); line != NULL && r == 0;
-	     line = strtok_r(NULL, "\n", &save))
-		r = parse_mount_line(line, ret, err);
-	if (r < 0)
-		cgroup_mounts_fini(ret);
-	return r;
-}
-
-/* --- paths ---------------------------------------------------------------------------------- */
-
-static int check_path(const char *path, struct error *err)
-{
-	CLEANUP(freep) char *copy = strdup(path);
-	char *save = NULL;
-
-	if (copy == NULL)
-		return error_set(err, ENOMEM, "cgroups");
-	for (char *part = strtok_r(copy, "/", &save); part != NULL;
-	     part = strtok_r(NULL, "/", &save))
-		if (str_eq(part, "..") || str_eq(part, ".") || strlen(part) > NAME_MAX)
-			return error_say(err, EINVAL, "linux.cgroupsPath: \"%s\" is not allowed in %s",
-					 part, path);
-	return 0;
-}
-
-/* "a-b.slice" lies in "a.slice/a-b.slice", as systemd nests them (systemd.slice(5)). */
-static int put_slices(char *out, size_t size, const char *slice, struct error *err)
-{
-	size_t len = strlen(slice), used = 0;
-	const char *suffix = ".slice";
-
-	if (str_eq(slice, "") || str_eq(slice, "-.slice")) {
-		out[0] = '\0';
-		return 0;
-	}
-	if (len <= strlen(suffix) || !str_eq(slice + len - strlen(suffix), suffix))
-		return error_say(err, EINVAL, "linux.cgroupsPath: \"%s\" is no slice", slice);
-	len -= strlen(suffix);
-	for (size_t i = 1; i <= len; i++) {
-		int n;
-
-		if (slice[i] != '-' && i != len)
-			continue;
-		n = snprintf(out + used, size - used, "/%.*s%s", (int)i, slice, suffix);
-		if (n < 0 || (size_t)n >= size - used)
-			return error_say(err, ENAMETOOLONG, "linux.cgroupsPath: %s", slice);
-		used += (size_t)n;
-	}
-	return 0;
-}
-
-static int systemd_path(const char *text, char *out, size_t size, struct error *err)
-{
-	CLEANUP(freep) char *copy = strdup(text);
-	char *prefix, *name, slices[PATH_MAX];
-	int r;
-
-	if (copy == NULL)
-		return error_set(err, ENOMEM, "cgroups");
-	prefix = strchr(copy, ':');
-	*prefix++ = '\0';
-	name = strchr(prefix, ':');
-	if (name == NULL || strchr(name + 1, ':') != NULL || strchr(copy, '/') != NULL)
-		return error_say(err, EINVAL,
-				 "linux.cgroupsPath: \"%s\" is not slice:prefix:name", text);
-	*name++ = '\0';
-	r = put_slices(slices, sizeof(slices), copy[0] != '\0' ? copy : "system.slice", err);
-	if (r < 0)
-		return r;
-	if (str_format(out, size, "%s/%s%s%s.scope", slices, prefix, prefix[0] != '\0' ? "-" : "",
-		       name) < 0)
-		return error_say(err, ENAMETOOLONG, "linux.cgroupsPath: %s", text);
-	return 0;
-}
-
-int cgroup_path(const char *cgroups_path, const char *sid, char **ret, struct error *err)
-{
-	char path[PATH_MAX];
-	int r;
-
-	if (cgroups_path[0] == '\0')
-		r = str_format(path, sizeof(path), "/kata/%s", sid);
-	else if (cgroups_path[0] != '/' && strchr(cgroups_path, ':') != NULL)
-		r = systemd_path(cgroups_path, path, sizeof(path), err);
-	else
-		r = str_format(path, sizeof(path), "%s%s", cgroups_path[0] == '/' ? "" : "/",
-			       cgroups_path);
-	if (r == -ENAMETOOLONG)
-		return error_say(err, ENAMETOOLONG, "linux.cgroupsPath: %s", cgroups_path);
-	if (r == 0)
-		r = check_path(path, err);
-	if (r < 0)
-		return r;
-	for (size_t len = strlen(path); len > 1 && path[len - 1] == '/'; len--)
-		path[len - 1] = '\0';
-	if (str_eq(path, "/"))
-		return error_say(err, EINVAL, "linux.cgroupsPath: / is the host's own cgroup");
-	*ret = strdup(path);
-	return *ret != NULL ? 0 : error_set(err, ENOMEM, "cgroups");
-}
-
-/* --- planning ------------------------------------------------------------------------------- */
-
-/* How many of the path's last components are not there yet. */
-static unsigned missing_levels(const char *path, size_t base)
-{
-	CLEANUP(freep) char *copy = strdup(path);
-	unsigned levels = 0;
-	struct stat st;
-
-	while (copy != NULL && strlen(copy) > base && stat(copy, &st) < 0) {
-		levels++;
-		*strrchr(copy, '/') = '\0';
-	}
-	return levels;
-}
-
-static int plan_one(const struct cgroup_mount *mount, const char *path, struct cgroup *cgroup,
-		    struct error *err)
-{
-	struct cgroup_dir *dir = &cgroup->dirs[cgroup->count];
-
-	if (asprintf(&dir->path, "%s%s", mount->path, path) < 0) {
-		dir->path = NULL;
-		return error_set(err, ENOMEM, "cgroups");
-	}
-	dir->base = (unsigned)strlen(mount->path);
-	dir->levels = missing_levels(dir->path, dir->base);
-	dir->v2 = mount->v2;
-	dir->cpuset = mount->cpuset;
-	cgroup->count++;
-	return 0;
-}
-
-int cgroup_plan_on(const struct cgroup_mounts *mounts, const char *path, bool lenient,
-		   struct cgroup *ret, struct error *err)
-{
-	struct cgroup cgroup = { .lenient = lenient };
-	int r = 0;
-
-	for (size_t i = 0; i < mounts->count && r == 0; i++)
-		r = plan_one(&mounts->items[i], path, &cgroup, err);
-	if (r < 0)
-		cgroup_fini(&cgroup);
-	else
-		*ret = cgroup;
-	return r;
-}
+/* --- making and joining --------------------------------------------------------------------- */
 
 static char *read_text(const char *path)
 {
@@ -283,24 +36,6 @@ static char *read_text(const char *path)
 	}
 	return text;
 }
-
-int cgroup_plan(const char *cgroups_path, const char *sid, bool lenient, struct cgroup *ret,
-		struct error *err)
-{
-	CLEANUP(cgroup_mounts_fini) struct cgroup_mounts mounts = { .count = 0 };
-	CLEANUP(freep) char *text = read_text("/proc/self/mountinfo");
-	CLEANUP(freep) char *path = NULL;
-	int r;
-
-	if (text == NULL)
-		return error_set(err, errno, "/proc/self/mountinfo");
-	r = cgroup_path(cgroups_path, sid, &path, err);
-	if (r == 0)
-		r = cgroup_parse_mounts(text, &mounts, err);
-	return r < 0 ? r : cgroup_plan_on(&mounts, path, lenient, ret, err);
-}
-
-/* --- making and joining --------------------------------------------------------------------- */
 
 static int write_text(const char *path, const char *text)
 {
@@ -329,12 +64,34 @@ static int inherit_cpuset(const char *dir, const char *file)
 	return text == NULL ? -errno : write_text(to, text);
 }
 
-static int make_level(const struct cgroup_dir *dir, const char *path)
+/*
+ * v2: lets the cgroups below dir account what dir itself can, for the manager's statistics. What
+ * the host does not allow is left.
+ */
+static void enable_controllers(const char *dir)
+{
+	CLEANUP(freep) char *text = NULL;
+	char path[PATH_MAX], word[64], *rest, *name;
+
+	if (str_format(path, sizeof(path), "%s/cgroup.controllers", dir) < 0)
+		return;
+	text = read_text(path);
+	if (text == NULL || str_format(path, sizeof(path), "%s/cgroup.subtree_control", dir) < 0)
+		return;
+	for (rest = text; (name = strsep(&rest, " \n")) != NULL;)
+		if (name[0] != '\0' && str_format(word, sizeof(word), "+%s", name) == 0)
+			write_text(path, word);
+}
+
+/* last: the leaf, which has processes and so no cgroups below it. */
+static int make_level(const struct cgroup_dir *dir, const char *path, bool last)
 {
 	int r;
 
-	if (mkdir(path, 0755) < 0)
-		return errno == EEXIST ? 0 : -errno;
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	if (dir->v2 && !last)
+		enable_controllers(path);
 	if (!dir->cpuset)
 		return 0;
 	r = inherit_cpuset(path, "cpuset.cpus");
@@ -348,14 +105,19 @@ static int make_dir(const struct cgroup_dir *dir, struct error *err)
 
 	if (path == NULL)
 		return error_set(err, ENOMEM, "cgroups");
+	if (dir->v2) {
+		path[dir->base] = '\0';
+		enable_controllers(path);
+		path[dir->base] = '/';
+	}
 	for (char *slash = strchr(path + dir->base + 1, '/'); slash != NULL && r == 0;
 	     slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		r = make_level(dir, path);
+		r = make_level(dir, path, false);
 		*slash = '/';
 	}
 	if (r == 0)
-		r = make_level(dir, path);
+		r = make_level(dir, path, true);
 	return r < 0 ? error_set(err, -r, "make cgroup %s", path) : 0;
 }
 
@@ -397,6 +159,16 @@ int cgroup_join(const struct cgroup *cgroup, pid_t pid, struct error *err)
 
 /* --- removing ------------------------------------------------------------------------------- */
 
+/* A file of a cgroup that this kernel or hierarchy may not have. */
+static int tell(const char *dir, const char *file, const char *text)
+{
+	char path[PATH_MAX];
+
+	if (str_format(path, sizeof(path), "%s/%s", dir, file) < 0)
+		return -ENAMETOOLONG;
+	return write_text(path, text);
+}
+
 /* What is still in it: nothing that we want to live, since the directory is ours. */
 static void kill_members(const char *dir)
 {
@@ -404,12 +176,32 @@ static void kill_members(const char *dir)
 	char path[PATH_MAX];
 	int pid;
 
+	tell(dir, "freezer.state", "THAWED"); /* the frozen do not die */
+	tell(dir, "cgroup.freeze", "0");
 	if (str_format(path, sizeof(path), "%s/cgroup.procs", dir) < 0)
 		return;
 	file = fopen(path, "re");
 	while (file != NULL && fscanf(file, "%d", &pid) == 1)
 		if (pid > 1 && pid != getpid())
 			kill(pid, SIGKILL);
+}
+
+/* Empties a cgroup as far as it goes at once: its processes, and the cgroups below it. */
+static void empty(const char *dir, unsigned depth)
+{
+	CLEANUP(dir_close) DIR *entries = NULL;
+	struct dirent *entry;
+	char path[PATH_MAX];
+
+	kill_members(dir);
+	entries = depth < DEPTH_MAX ? opendir(dir) : NULL;
+	while (entries != NULL && (entry = readdir(entries)) != NULL) {
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
+		    str_format(path, sizeof(path), "%s/%s", dir, entry->d_name) < 0)
+			continue;
+		empty(path, depth + 1);
+		rmdir(path);
+	}
 }
 
 /* The leaf, until the deadline: its processes may take a moment to be gone. */
@@ -422,7 +214,7 @@ static int remove_leaf(const char *path, int64_t deadline, struct error *err)
 			return 0;
 		if (errno != EBUSY || deadline_left_ms(deadline) == 0)
 			return error_set(err, errno, "remove cgroup %s", path);
-		kill_members(path);
+		empty(path, 0);
 		nanosleep(&pause, NULL);
 	}
 	return 0;
@@ -464,89 +256,4 @@ int cgroup_remove(const struct cgroup *cgroup, int64_t deadline, struct error *e
 	if (r < 0 && err != NULL)
 		*err = first;
 	return r;
-}
-
-/* --- in state.json -------------------------------------------------------------------------- */
-
-static void free_strings(struct wire_strings *strings)
-{
-	for (uint32_t i = 0; i < strings->count; i++)
-		free(strings->items[i]);
-	free(strings->items);
-	*strings = (struct wire_strings){ 0 };
-}
-
-/* "LEVELS BASE KIND PATH"; KIND is 1, 2, or s for a v1 cpuset. */
-int cgroup_save(const struct cgroup *cgroup, struct wire_strings *ret, struct error *err)
-{
-	struct wire_strings out = { .items = calloc(cgroup->count + 1, sizeof(char *)) };
-
-	if (out.items == NULL)
-		return error_set(err, ENOMEM, "cgroups");
-	for (size_t i = 0; i < cgroup->count; i++) {
-		const struct cgroup_dir *dir = &cgroup->dirs[i];
-
-		if (asprintf(&out.items[i], "%u %u %c %s", dir->levels, dir->base,
-			     dir->v2	   ? '2'
-			     : dir->cpuset ? 's'
-					   : '1',
-			     dir->path) < 0) {
-			free_strings(&out);
-			return error_set(err, ENOMEM, "cgroups");
-		}
-		out.count++;
-	}
-	*ret = out;
-	return 0;
-}
-
-static int load_one(const char *text, struct cgroup_dir *dir, struct error *err)
-{
-	unsigned levels, base, slashes = 0;
-	int at = 0;
-	char kind;
-
-	if (sscanf(text, "%5u %5u %c %n", &levels, &base, &kind, &at) != 3 || at == 0 ||
-	    text[at] != '/' || strchr("12s", kind) == NULL || base == 0 ||
-	    base >= strlen(text + at) || text[at + base] != '/' || strlen(text + at) >= PATH_MAX)
-		return error_say(err, EBADMSG, "state: cgroups: \"%s\" cannot be understood", text);
-	for (const char *p = text + at + base; *p != '\0'; p++)
-		slashes += *p == '/';
-	if (levels > slashes || strstr(text + at, "/../") != NULL)
-		return error_say(err, EBADMSG, "state: cgroups: \"%s\" is not allowed", text);
-	dir->path = strdup(text + at);
-	if (dir->path == NULL)
-		return error_set(err, ENOMEM, "cgroups");
-	dir->levels = levels;
-	dir->base = base;
-	dir->v2 = kind == '2';
-	dir->cpuset = kind == 's';
-	return 0;
-}
-
-int cgroup_load(const struct wire_strings *strings, bool lenient, struct cgroup *ret,
-		struct error *err)
-{
-	struct cgroup cgroup = { .lenient = lenient };
-	int r = 0;
-
-	if (strings->count > CGROUP_HIERARCHIES_MAX)
-		return error_say(err, EBADMSG, "state: cgroups: more than %d entries",
-				 CGROUP_HIERARCHIES_MAX);
-	for (uint32_t i = 0; i < strings->count && r == 0; i++) {
-		r = load_one(strings->items[i], &cgroup.dirs[i], err);
-		cgroup.count += r == 0;
-	}
-	if (r < 0)
-		cgroup_fini(&cgroup);
-	else
-		*ret = cgroup;
-	return r;
-}
-
-void cgroup_fini(struct cgroup *cgroup)
-{
-	for (size_t i = 0; i < cgroup->count; i++)
-		free(cgroup->dirs[i].path);
-	cgroup->count = 0;
 }
