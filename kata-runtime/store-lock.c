@@ -23,6 +23,11 @@ enum { RETRY_MS = 5 };
 static int lock_path(const struct store *store, const char *sid, char path[PATH_MAX],
 		     struct error *err)
 {
+	int r = sid_check(sid, err);
+
+	path[0] = '\0';
+	if (r < 0)
+		return r;
 	if (str_format(path, PATH_MAX, "%s/l/%s.lock", store->base, sid) < 0)
 		return error_set(err, ENAMETOOLONG, "%s", store->base);
 	return 0;

@@ -29,9 +29,12 @@ static const struct {
 	const char *name;
 	size_t offset;
 } texts[] = {
-	{ "id", offsetof(struct state, id) },	       { "bundle", offsetof(struct state, bundle) },
-	{ "root", offsetof(struct state, root) },      { "rootfs", offsetof(struct state, rootfs) },
-	{ "created", offsetof(struct state, created) }, { "netns", offsetof(struct state, netns) },
+	{ "id", offsetof(struct state, id) },
+	{ "bundle", offsetof(struct state, bundle) },
+	{ "root", offsetof(struct state, root) },
+	{ "rootfs", offsetof(struct state, rootfs) },
+	{ "created", offsetof(struct state, created) },
+	{ "netns", offsetof(struct state, netns) },
 };
 
 static char **text_at(const struct state *state, size_t i)
@@ -129,6 +132,18 @@ static void add_lists(struct json_object *o, const struct state *state)
 	json_object_object_add(o, "annotations", annotations);
 }
 
+/* What is not UTF-8 could be written, and not be read again. */
+static bool can_be_written(const struct state *state)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		ok = ok && str_is_utf8(*text_at(state, i), strlen(*text_at(state, i)));
+	for (uint32_t i = 0; i < state->cgroups.count; i++)
+		ok = ok && str_is_utf8(state->cgroups.items[i], strlen(state->cgroups.items[i]));
+	return ok; /* annotations come from a document that was checked */
+}
+
 int state_format(const struct state *state, char **ret_text, struct error *err)
 {
 	CLEANUP(json_freep) struct json_object *o = json_object_new_object();
@@ -136,6 +151,9 @@ int state_format(const struct state *state, char **ret_text, struct error *err)
 
 	if (o == NULL)
 		return error_set(err, ENOMEM, "state");
+	if (!can_be_written(state))
+		return error_say(err, EILSEQ, "state of container %s: a path is not UTF-8",
+				 state->id);
 	json_object_object_add(o, "version", json_object_new_int(STATE_VERSION));
 	json_object_object_add(o, "sid", json_object_new_string(state->sid));
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
@@ -244,8 +262,8 @@ static int get_numbers(const struct json_at *at, struct state *state, struct err
 static int add_annotation(const struct json_at *member, void *userdata, struct error *err)
 {
 	struct state *state = userdata;
-	struct spec_pair *pairs = reallocarray(state->annotations, state->n_annotations + 1UL,
-					       sizeof(*pairs));
+	struct spec_pair *pairs =
+		reallocarray(state->annotations, state->n_annotations + 1UL, sizeof(*pairs));
 	char *value;
 	int r;
 

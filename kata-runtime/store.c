@@ -8,13 +8,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/id.h"
 #include "common/process.h"
 #include "common/str.h"
 #include "kata-runtime/json.h"
@@ -88,6 +91,10 @@ int store_sid(const struct store *store, const char *id, char ret[SID_SIZE], str
 int store_path(const struct store *store, const char *sid, const char *name, char ret[PATH_MAX],
 	       struct error *err)
 {
+	int r = sid_check(sid, err);
+
+	if (r < 0)
+		return r;
 	if (str_format(ret, PATH_MAX, "%s/s/%s%s%s", store->base, sid, name[0] != '\0' ? "/" : "",
 		       name) < 0)
 		return error_set(err, ENAMETOOLONG, "%s", store->base);
@@ -97,6 +104,10 @@ int store_path(const struct store *store, const char *sid, const char *name, cha
 static int link_path(const struct store *store, const char *id, char ret[PATH_MAX],
 		     struct error *err)
 {
+	int r = id_check(id, err);
+
+	if (r < 0)
+		return r;
 	if (str_format(ret, PATH_MAX, "%s/%s", store->root, id) < 0)
 		return error_set(err, ENAMETOOLONG, "%s", store->root);
 	return 0;
@@ -252,23 +263,35 @@ static int empty_dir(int fd, unsigned depth, struct error *err)
 	return r;
 }
 
+/* The directory NAME of dir, never behind a link or a mount, also not one of the same filesystem. */
+static int open_below(int dir, const char *name)
+{
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+				.resolve =
+					RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
+
+	return (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+}
+
 /* Removes a file, or a directory with what is in it; a mount point in it stops it. */
 static int remove_entry(int dir, const char *name, unsigned depth, struct error *err)
 {
-	struct stat above, st;
 	int fd, r;
 
 	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
 		return 0;
+	if (errno == EBUSY)
+		return error_say(err, EBUSY, "remove %s: something is mounted there", name);
 	if (errno != EISDIR && errno != EPERM)
 		return error_set(err, errno, "remove %s", name);
-	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open_below(dir, name);
+	if (fd < 0 && errno == EXDEV)
+		return error_say(err, EBUSY, "remove %s: something is mounted there", name);
 	if (fd < 0)
 		return error_set(err, errno, "remove %s", name);
-	if (depth == 0 || fstat(dir, &above) < 0 || fstat(fd, &st) < 0 ||
-	    above.st_dev != st.st_dev) {
+	if (depth == 0) {
 		close(fd);
-		return error_say(err, EBUSY, "remove %s: another filesystem lies there", name);
+		return error_say(err, ELOOP, "remove %s: nested too deeply", name);
 	}
 	r = empty_dir(fd, depth - 1, err);
 	if (r < 0)
@@ -282,9 +305,14 @@ int store_remove(const struct store *store, const char *id, const char *sid,
 		 struct store_lock *lock, struct error *err)
 {
 	CLEANUP(fd_close) int dir = -1;
-	char path[PATH_MAX];
-	int r;
+	char path[PATH_MAX], link[PATH_MAX];
+	struct stat st;
+	int r = sid_check(sid, err);
 
+	if (r == 0)
+		r = link_path(store, id, link, err);
+	if (r < 0)
+		return r;
 	if (str_format(path, sizeof(path), "%s/s", store->base) < 0)
 		return error_set(err, ENAMETOOLONG, "%s", store->base);
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -292,10 +320,9 @@ int store_remove(const struct store *store, const char *id, const char *sid,
 		return error_set(err, errno, "%s", path);
 	r = dir < 0 ? 0 : remove_entry(dir, sid, REMOVE_DEPTH_MAX, err);
 	/* The link goes last: as long as it is there the container can be deleted again. */
-	if (r == 0)
-		r = link_path(store, id, path, err);
-	if (r == 0 && unlink(path) < 0 && errno != ENOENT)
-		r = error_set(err, errno, "remove %s", path);
+	if (r == 0 && lstat(link, &st) == 0 && S_ISLNK(st.st_mode) && unlink(link) < 0 &&
+	    errno != ENOENT)
+		r = error_set(err, errno, "remove %s", link);
 	if (r == 0 && lock->fd >= 0) {
 		unlink(lock->path);
 		store_unlock(lock);
