@@ -14,7 +14,7 @@ void caps_narrow(struct msg_capabilities *sets, uint64_t available)
 {
 	sets->bounding &= available;
 	sets->permitted &= available;
-	sets->inheritable &= available;
+	sets->inheritable &= available & sets->bounding;
 	sets->effective &= sets->permitted;
 	sets->ambient &= sets->permitted & sets->inheritable;
 }

@@ -11,8 +11,8 @@
 #include "common/protocol.h"
 
 /*
- * What can really be set: nothing beyond available, effective within permitted, and ambient within
- * permitted and inheritable.
+ * What can really be set (capset(2)): nothing beyond available, effective within permitted,
+ * inheritable within bounding, and ambient within permitted and inheritable.
  */
 void caps_narrow(struct msg_capabilities *sets, uint64_t available);
 

@@ -26,7 +26,7 @@ static int mount_share(const struct agent *agent, struct error *err)
 
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		return error_set(err, errno, "make the shared directory");
-	if (mount(SHARE_TAG, path, "virtiofs", MS_NOSUID | MS_NODEV, NULL) < 0)
+	if (mount(SHARE_TAG, path, "virtiofs", MS_NODEV, NULL) < 0)
 		return error_set(err, errno, "mount the shared directory");
 	return 0;
 }
