@@ -25,11 +25,6 @@ static int take_hello(struct agent_link *link, const struct frame *frame, struct
 		return error_prefix(err, "the agent's HELLO");
 	if (memcmp(nonce, link->nonce, FRAME_NONCE) != 0)
 		return error_say(err, EBADMSG, "the agent answered another HELLO");
-	if (link->hello->version != PROTOCOL_VERSION)
-		return error_say(
-			err, EPROTO,
-			"the agent in the guest image speaks protocol %u (release %s), this is %d",
-			link->hello->version, link->hello->release, PROTOCOL_VERSION);
 	return 0;
 }
 

@@ -129,17 +129,12 @@ void client_dismiss(struct client *client, enum close_reason reason, const char 
 static int take_hello(struct client *client, const struct frame *frame, struct error *err)
 {
 	struct msg_hello *hello;
-	uint32_t version;
 	int r;
 
 	r = frame_get_hello(frame, client->nonce, &hello, err);
 	if (r < 0)
 		return r;
-	version = hello->version;
 	wire_free(MSG_HELLO, hello);
-	if (version != PROTOCOL_VERSION)
-		return error_say(err, EPROTO, "protocol %u is asked for, this is %d", version,
-				 PROTOCOL_VERSION);
 	uv_timer_stop(&client->timer);
 	client->state = CLIENT_GREETED;
 	client->ops->greeted(client);

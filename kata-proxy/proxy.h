@@ -21,7 +21,7 @@
 
 enum {
 	PROXY_CLIENTS_MAX = 256,
-	PROXY_MEMORY_MAX = 20 * 1024 * 1024,
+	PROXY_MEMORY_MAX = 16 * 1024 * 1024,
 	PROXY_FAREWELL_MS = 300, /* for clients to take the last word */
 };
 

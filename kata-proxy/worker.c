@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 enum {
 	CAUSE_MS = 400,  /* from the link's end to the monitor's word */
 	CLOSE_MS = 1000, /* for the loop to close what is closing */
+	LARGE_BUFFER = 128 * 1024,
 	DETAIL_MAX = 500,
 	REASON_MAX = 1000,
 };
@@ -288,6 +290,8 @@ static int start(struct worker *w, struct error *err)
 {
 	int r = loop_start(&w->loop, err);
 
+	/* Large buffers go back to the system at once, so that the bound in proxy.h holds. */
+	mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);
 	if (r < 0)
 		return r;
 	lines_init(&w->agent, &agent_lines_ops, w, deadline_now_ms());
