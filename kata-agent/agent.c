@@ -24,7 +24,7 @@ enum { STOP_LOOK_MS = 5, STOP_DEADLINE_MS = 5000, LOOP_CLOSE_MS = 1000 };
 static void look_for_link(struct agent *agent);
 static void close_all(struct agent *agent);
 
-/* --- frames ------------------------------------------------------------------------------------- */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 /* A new host: whatever an earlier one left half done on this link is void. */
 static int greet(struct agent *agent, const struct frame *frame, struct error *err)
@@ -156,7 +156,7 @@ static void on_frame(struct channel *channel, const struct frame *frame)
 		on_session_frame(client, frame);
 }
 
-/* --- the link --------------------------------------------------------------------------------------- */
+/* --- the link --------------------------------------------------------------------------------- */
 
 static int on_preamble(struct channel *channel, struct buf *input)
 {
@@ -237,7 +237,7 @@ static void send_log(struct log_link *log, enum log_level level, const char *tex
 	channel_send_message(&agent->link, FRAME_EVENT, 0, 0, ++agent->log_id, MSG_LOG, &record);
 }
 
-/* --- start and stop ----------------------------------------------------------------------------------- */
+/* --- start and stop --------------------------------------------------------------------------- */
 
 static int start_parts(struct agent *agent, struct error *err)
 {

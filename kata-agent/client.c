@@ -15,7 +15,7 @@
 #include "kata-agent/process.h"
 #include "kata-agent/requests.h"
 
-/* --- the session's calls ------------------------------------------------------------------------ */
+/* --- the session's calls ---------------------------------------------------------------------- */
 
 static void on_send(struct session *session, enum frame_type type, uint8_t flags, uint32_t id,
 		    const void *head, size_t head_len, const void *body, size_t body_len)
@@ -74,7 +74,7 @@ static const struct session_ops session_ops = {
 	.request = on_request,
 };
 
-/* --- open and close ------------------------------------------------------------------------------- */
+/* --- open and close --------------------------------------------------------------------------- */
 
 static void refuse(struct agent *agent, uint32_t channel, enum close_reason reason,
 		   const struct error *err)
@@ -256,7 +256,7 @@ void clients_resume(struct agent *agent)
 		streams_update(&p->streams);
 }
 
-/* --- answers ---------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 void client_reply(struct client_request *request, enum msg_type type, const void *body)
 {

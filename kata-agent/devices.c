@@ -83,7 +83,7 @@ static int bind_guest_node(int root_fd, const struct msg_device *device, mode_t 
 	return copy < 0 ? copy : mount_attach(copy, target, err);
 }
 
-/* Something of that name may be there, from the image: the right node stays, no other thing does. */
+/* The image may have something of that name: the right node stays, no other thing does. */
 static int make_node(int parent, const char *name, const struct msg_device *device, mode_t kind)
 {
 	dev_t number = makedev(device->major, device->minor);
@@ -151,7 +151,7 @@ int devices_make_default(int root_fd, struct error *err)
 	if (dev < 0)
 		return dev;
 	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
-		/* A /dev of the image's own may have it, or be read-only: then it stays as it is. */
+		/* The image's own /dev may have it, or be read-only: then it stays. */
 		if (symlinkat(links[i].target, dev, links[i].name) < 0 && errno != EEXIST &&
 		    errno != EROFS)
 			return error_set(err, errno, "make /dev/%s in the container",

@@ -11,8 +11,8 @@
 /*
  * Makes the root one that pivot_root(2) can leave, mounts the kernel's filesystems, opens the
  * console as descriptors 0 to 2 and starts the log there, loads the modules, makes the root
- * read-only, sets the guest's sysctls and brings the loopback interface up. Errors without which containers can run are only
- * logged.
+ * read-only, sets the guest's sysctls and brings the loopback interface up. Errors that containers
+ * can live with are only logged.
  */
 int init_guest(struct error *err);
 

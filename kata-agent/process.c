@@ -40,7 +40,7 @@ struct process *process_find(struct agent *agent, uint64_t handle)
 	return NULL;
 }
 
-/* --- end of life ---------------------------------------------------------------------------------- */
+/* --- end of life ------------------------------------------------------------------------------ */
 
 static void free_if_closed(struct process *p)
 {
@@ -120,7 +120,7 @@ void process_forget_client(struct process *process, const struct client *client)
 		process->waiting.client = NULL;
 }
 
-/* --- exit ------------------------------------------------------------------------------------------ */
+/* --- exit ------------------------------------------------------------------------------------- */
 
 static void send_exit(struct process *p)
 {
@@ -174,7 +174,7 @@ static void report_exit(struct process *p)
 	look_if_quiet(p);
 }
 
-/* --- the child's reports ---------------------------------------------------------------------------- */
+/* --- the child's reports ---------------------------------------------------------------------- */
 
 /* The child is not listened to any more. One whose handle was never told will have no client. */
 static void give_up(struct process *p, const struct error *err)
@@ -287,7 +287,7 @@ static void on_deadline(uv_timer_t *timer)
 	abandon(p, &err);
 }
 
-/* --- making one ------------------------------------------------------------------------------------ */
+/* --- making one ------------------------------------------------------------------------------- */
 
 static struct process *allocate(struct container *c, bool first, bool terminal,
 				const struct client_request *request)
@@ -358,7 +358,7 @@ int process_spawn(struct container *container, const struct msg_process *wanted,
 	return 0;
 }
 
-/* --- requests ------------------------------------------------------------------------------------------ */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static int say_ended(const struct process *p, struct error *err)
 {
@@ -456,7 +456,7 @@ void process_reaped(struct agent *agent, pid_t pid, int status)
 		p = p->next;
 	if (p == NULL)
 		return;
-	/* Its last words may be unread yet. They are few: it is dead, or it would go on for ever. */
+	/* Its last words may be unread. They are few, since it is dead. */
 	for (int i = 0; i < LAST_WORDS_MAX && p->status >= 0; i++)
 		on_status(&p->status_poll, 0, UV_READABLE);
 	if (p->status >= 0)

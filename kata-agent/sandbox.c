@@ -86,7 +86,7 @@ void sandbox_power_off(void)
 	}
 	if (pid > 0)
 		process_wait_child(pid, deadline_in_ms(SYNC_MS), &status, NULL);
-	/* QEMU runs with -no-reboot: a reset ends it, also where there is no power to switch off. */
+	/* QEMU runs with -no-reboot: a reset ends it, even where there is no power switch. */
 	reboot(RB_AUTOBOOT);
 	_exit(1);
 }

@@ -17,7 +17,7 @@
 #include "common/deadline.h"
 #include "common/wire.h"
 
-/* --- frames ---------------------------------------------------------------------------------------- */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 static void write_all(int fd, const void *data, size_t n)
 {
@@ -173,7 +173,7 @@ void rig_pump(struct rig *rig, int ms)
 			return;
 }
 
-/* --- callers ------------------------------------------------------------------------------------------- */
+/* --- callers ---------------------------------------------------------------------------------- */
 
 static void on_send(struct session *session, enum frame_type type, uint8_t flags, uint32_t id,
 		    const void *head, size_t head_len, const void *body, size_t body_len)

@@ -27,7 +27,7 @@
 /* The one that is not stopped yet. */
 static struct rig *current;
 
-/* --- the agent and its surroundings ------------------------------------------------------------- */
+/* --- the agent and its surroundings ----------------------------------------------------------- */
 
 static void must(bool ok, const char *what)
 {
