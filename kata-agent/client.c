@@ -193,7 +193,11 @@ void client_open(struct agent *agent, uint32_t channel, const struct msg_open *o
 		error_say(&err, EBADMSG, "OPEN tells of bytes that were never sent");
 		refuse(agent, channel, CLOSE_PROTOCOL, &err);
 		client_close(client, CLOSE_PROTOCOL);
+		return;
 	}
+	/* Its output may have been held back by the link that is gone. */
+	if (client->process != NULL)
+		streams_update(&client->process->streams);
 }
 
 struct client *client_on_channel(struct agent *agent, uint32_t channel)
