@@ -218,32 +218,44 @@ static int mourn(struct monitor *m)
 	return well ? 0 : 1;
 }
 
-int monitor_run(const char *sandbox)
+/* From LAUNCH to the end: the exit status. */
+static int live(struct monitor *m)
 {
-	struct monitor m = { .control = START_FD_CONTROL, .signals = -1 };
 	struct error err = { 0 };
 
-	log_start("monitor", START_FD_LOG, LOG_INFO);
-	log_context(sandbox, NULL, NULL);
-	vm_init(&m.vm);
-	if (launch(&m, &err) < 0) {
+	if (launch(m, &err) < 0) {
 		log_error("the VM was not started", KV_ERR(&err));
-		fdpass_send_error(m.control, &err);
+		fdpass_send_error(m->control, &err);
 		return 1;
 	}
-	log_info("the VM's processes run", KV("qemu", m.vm.children[VM_QEMU].pid),
-		 KV("virtiofsd", m.vm.children[VM_VIRTIOFSD].pid),
-		 KV("worker", m.vm.children[VM_WORKER].pid));
-	switch (watch(&m)) {
+	log_info("the VM's processes run", KV("qemu", m->vm.children[VM_QEMU].pid),
+		 KV("virtiofsd", m->vm.children[VM_VIRTIOFSD].pid),
+		 KV("worker", m->vm.children[VM_WORKER].pid));
+	switch (watch(m)) {
 	case DIED:
-		return mourn(&m);
+		return mourn(m);
 	case OPERATOR:
 		log_info("the VM is ended by SIGTERM");
-		tell_cause(&m, "operator");
+		tell_cause(m, "operator");
 		return 0;
 	case UNDONE:
 	case RUNNING:
 		break;
 	}
 	return 1;
+}
+
+int monitor_run(const char *sandbox)
+{
+	struct monitor m = { .control = START_FD_CONTROL, .signals = -1 };
+	int status;
+
+	log_start("monitor", START_FD_LOG, LOG_INFO);
+	log_context(sandbox, NULL, NULL);
+	vm_init(&m.vm);
+	status = live(&m);
+	vm_fini(&m.vm);
+	fd_close(&m.control);
+	fd_close(&m.signals);
+	return status;
 }
