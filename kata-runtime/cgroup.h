@@ -40,7 +40,7 @@ struct cgroup {
 	bool lenient; /* --rootless: what cannot be made or joined is left out */
 };
 
-/* From the text of /proc/self/mountinfo; for CGROUP_MOUNTS_FINI. */
+/* From the text of /proc/self/mountinfo; *ret is for cgroup_mounts_fini(). */
 int cgroup_parse_mounts(const char *mountinfo, struct cgroup_mounts *ret, struct error *err);
 void cgroup_mounts_fini(struct cgroup_mounts *mounts);
 

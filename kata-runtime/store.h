@@ -73,7 +73,7 @@ void state_fini(struct state *state);
 
 const char *status_name(enum container_status status);
 
-/* state as the bytes of state.json: *ret_text is to be freed. */
+/* state as the bytes of state.json: *ret_text is to be freed. -EILSEQ: a path is not UTF-8. */
 int state_format(const struct state *state, char **ret_text, struct error *err);
 /* And back; file is for errors. */
 int state_parse(const char *file, const char *text, size_t len, struct state *ret,
@@ -98,9 +98,9 @@ struct store_lock {
 	int fd; /* -1: not held. Close-on-exec; to be closed in each fork */
 	char path[PATH_MAX];
 };
-#define STORE_LOCK_NONE                                                                            \
-	{                                                                                          \
-		.fd = -1                                                                           \
+#define STORE_LOCK_NONE \
+	{ \
+		.fd = -1 \
 	}
 
 /* Takes the sandbox's lock: 0, or -ETIMEDOUT at the deadline, which names the holder. */
