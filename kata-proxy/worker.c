@@ -33,6 +33,9 @@ enum {
 	REASON_MAX = 1000,
 };
 
+/* How Linux begins its last words. */
+#define PANIC "Kernel panic"
+
 struct worker {
 	uv_loop_t loop;
 	struct proxy proxy;
@@ -40,6 +43,7 @@ struct worker {
 	struct lines agent;         /* the agent's log records */
 	enum log_level agent_level; /* of the one being given to lines */
 	bool guest_debug;
+	bool ready;   /* the agent said HELLO */
 	bool goodbye; /* the agent announced the VM's end */
 	bool over;    /* the VM has ended or is left */
 	char link_error[DETAIL_MAX - 32];
@@ -99,11 +103,20 @@ static void find_detail(const struct worker *w, char *ret)
 	if (str_starts(w->cause, "virtiofsd") &&
 	    detail(ret, "virtiofsd", &w->virtiofsd.lines, NULL))
 		return;
-	if (detail(ret, "console", &w->console.lines, "Kernel panic") ||
+	if (detail(ret, "console", &w->console.lines, PANIC) ||
 	    detail(ret, "qemu", &w->qemu.lines, NULL))
 		return;
 	if (w->link_error[0] != '\0' && (w->cause[0] == '\0' || w->link_fault))
 		snprintf(ret, DETAIL_MAX, ": %s", w->link_error);
+}
+
+/* The guest powered off: announced, or it ran and QEMU ended well without a panic. */
+static bool ended_well(const struct worker *w)
+{
+	size_t len;
+
+	return w->goodbye || (w->ready && str_eq(w->cause, "qemu exited 0") &&
+			      lines_find(&w->console.lines, PANIC, &len) == NULL);
 }
 
 static void end_loop(struct worker *w, const char *reason)
@@ -135,11 +148,11 @@ static void vm_over(struct worker *w)
 		find_detail(w, text);
 		snprintf(reason, sizeof(reason), "the VM ended%s%s%s",
 			 w->cause[0] != '\0' ? ": " : "", w->cause, text);
-		if (w->goodbye)
+		if (ended_well(w))
 			log_info("the VM ended", KV_S("reason", reason));
 		else
 			log_error("the VM ended unexpectedly", KV_S("reason", reason));
-		if (!w->goodbye && !w->guest_debug)
+		if (!ended_well(w) && !w->guest_debug)
 			output_tell_kept(&w->console);
 	}
 	end_loop(w, reason);
@@ -178,7 +191,9 @@ static void on_term(uv_signal_t *handle, int signum)
 
 static void on_ready(struct proxy *proxy, const struct msg_hello *agent)
 {
-	(void)proxy;
+	struct worker *w = proxy->owner;
+
+	w->ready = true;
 	log_info("the agent answers", KV_S("release", agent->release),
 		 KV("version", agent->version));
 }

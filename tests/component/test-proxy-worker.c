@@ -949,6 +949,39 @@ Test(worker, an_announced_end_is_no_error)
 	cr_assert_str_eq(log_text(LOG_OF_CONSOLE), "");
 }
 
+/* What QEMU exits with, whether the agent was there, whether that is an error. */
+Test(worker, tells_a_power_off_from_a_failure)
+{
+	static const struct {
+		const char *cause;
+		bool up, error;
+	} cases[] = {
+		{ "qemu exited 0\n", true, false }, { "qemu exited 0\n", false, true },
+		{ "qemu exited 1\n", true, true },  { "qemu signal 9\n", true, true },
+		{ "operator\n", false, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fake_peer client = client_connect();
+
+		peer_say_hello(&client, PROTOCOL_VERSION, "runtime");
+		if (cases[i].up) {
+			agent_up();
+			peer_expect_hello(&client);
+		}
+		say(rig.console, "the last line\n");
+		say(rig.cause, cases[i].cause);
+		peer_expect_close(&client, 0, CLOSE_VM_ENDED);
+		cr_assert_eq(worker_end(), 0);
+		cr_assert_eq(strstr(log_text(LOG_OF_PROXY), "level=error") != NULL, cases[i].error,
+			     "case %zu: %s", i, log_text(LOG_OF_PROXY));
+		cr_assert_eq(log_lines(LOG_OF_CONSOLE), cases[i].error);
+		peer_fini(&client);
+		tear_down();
+		start_with(true, NULL);
+	}
+}
+
 Test(worker, ends_in_order_on_sigterm)
 {
 	struct fake_peer client;
