@@ -1,6 +1,6 @@
 /*
- * One end of a connection that speaks frames, in blocking style with deadlines: a client or an agent
- * in a component test. What cannot be done fails the test.
+ * One end of a connection that speaks frames, in blocking style with deadlines: a client or agent
+ * of a component test. What cannot be done fails the test.
  */
 #ifndef KATA_FAKE_PEER_H
 #define KATA_FAKE_PEER_H
