@@ -403,10 +403,9 @@ Test(agent, errors_of_ours_do_not_sound_like_the_programs)
 		{ TEXT("/etc/passwd/x"), TEXT("tmpfs"), TEXT(""), 0, 0, TEXT(""), false },
 		{ TEXT("/x"), TEXT("share"), TEXT("c1/nothing"), 0, 0, TEXT(""), false }
 	};
-	struct msg_create bad[4];
+	struct msg_create good = container(process(ARGS(TEXT("true")))); /* lives as long as bad */
+	struct msg_create bad[] = { good, good, good, good };
 
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		bad[i] = container(process(ARGS(TEXT("true"))));
 	bad[0].rootfs = TEXT("c1/nothing");
 	bad[1].process.cwd = TEXT("/etc/passwd");
 	bad[2].mounts = &mounts[0];
