@@ -1,0 +1,59 @@
+# docker.bash: a dockerd for the tests alone, with a data root, an exec root, a socket and a
+# containerd of its own, and without a network. Loaded beside lib.bash.
+
+# docker_begin DIR: starts it and makes the image "img" from the host's static busybox.
+docker_begin() {
+	docker_use "$1"
+	mkdir -p "$docker_dir"/{data,exec}
+	jq -n --arg path "$RUNTIME" '{ runtimes: { "kata-runtime": { path: $path } } }' \
+		>"$docker_dir/daemon.json"
+	setsid dockerd --config-file "$docker_dir/daemon.json" --data-root "$docker_dir/data" \
+		--exec-root "$docker_dir/exec" --pidfile "$docker_dir/pid" --host "$DOCKER_HOST" \
+		--bridge none --iptables=false --ip-forward=false \
+		>"$docker_dir/log" 2>&1 3>&- </dev/null &
+	eventually 60 docker version >"$docker_dir/version" ||
+		{ tail -n 20 "$docker_dir/log" && return 1; }
+	docker_image
+}
+
+# The socket's path must be short.
+docker_use() {
+	docker_dir=$1
+	export DOCKER_HOST=unix://$docker_dir/docker.sock DOCKER_CONFIG=$docker_dir/client
+}
+
+docker_image() {
+	"$top/guest/busybox-bundle" "$docker_dir/bundle" -- true
+	printf 'not a program\n' >"$docker_dir/bundle/rootfs/bin/not-executable"
+	chmod 0644 "$docker_dir/bundle/rootfs/bin/not-executable"
+	tar -C "$docker_dir/bundle/rootfs" -c . | docker import - img >/dev/null
+}
+
+# Ends it by its pid and removes what it leaves: its mounts and files.
+docker_end() {
+	local pid mount
+
+	docker ps -aq 2>/dev/null | xargs -r docker rm -f >/dev/null 2>&1 || true
+	pid=$(cat "$docker_dir/pid" 2>/dev/null) || return 0
+	kill "$pid"
+	eventually 30 not kill -0 "$pid" || kill -KILL "$pid"
+	eventually 10 not test -e "$docker_dir/exec/containerd/containerd.pid" || true
+	while read -r mount; do
+		umount -l "$mount" || true
+	done < <(awk -v dir="$docker_dir/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo |
+		sort -r)
+	rm -rf "$docker_dir"
+}
+
+# in_vm ARGUMENT...: docker run with our runtime and no network.
+in_vm() {
+	timeout -k 5 120 docker run --runtime "${docker_runtime:-kata-runtime}" --network none "$@" 3>&-
+}
+
+container_running() {
+	[[ $(docker inspect -f '{{.State.Running}}' "$1") == true ]]
+}
+
+container_exited() {
+	[[ $(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' "$1") == "exited $2" ]]
+}
