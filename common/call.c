@@ -30,7 +30,7 @@ void call_fini(struct call *call)
 	buf_fini(&call->input);
 }
 
-/* --- bytes -------------------------------------------------------------------------------------- */
+/* --- bytes ------------------------------------------------------------------------------------ */
 
 /*
  * Waits until fd is ready for events, or broken, which the next call tells. A peer that never
@@ -100,7 +100,7 @@ static int read_more(struct call *call, int64_t deadline, struct error *err)
 	}
 }
 
-/* --- frames ------------------------------------------------------------------------------------- */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 static int send_frame(const struct call *call, enum frame_type type, uint32_t channel, uint32_t id,
 		      const void *payload, size_t len, int64_t deadline, struct error *err)
@@ -205,7 +205,7 @@ static void done_with(struct call *call, const struct frame *frame)
 		buf_fini(&call->input);
 }
 
-/* --- the steps ---------------------------------------------------------------------------------- */
+/* --- the steps -------------------------------------------------------------------------------- */
 
 int call_hello(struct call *call, const char *component, int64_t deadline,
 	       struct msg_hello **ret_hello, struct error *err)

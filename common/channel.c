@@ -82,7 +82,7 @@ static void end(struct channel *channel, const struct error *err)
 		channel->ops->ended(channel, err);
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf)
 {
@@ -193,7 +193,7 @@ void channel_resume(struct channel *channel)
 		channel->reading = true;
 }
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* Writing is over. Reading goes on, since the peer's last words may wait there. */
 static void break_off(struct channel *channel)
@@ -355,7 +355,7 @@ void channel_finish(struct channel *channel)
 	}
 }
 
-/* --- the beginning ------------------------------------------------------------------------------ */
+/* --- the beginning ---------------------------------------------------------------------------- */
 
 /* libuv aborts on a descriptor that epoll does not know, and cannot undo a failed open. */
 static int check_fd(uv_loop_t *loop, int fd, struct error *err)

@@ -19,11 +19,14 @@
 struct channel;
 
 struct channel_ops {
-	/* One frame; its payload is borrowed for the call. May close the channel: then none follows. */
+	/*
+	 * One frame; its payload is borrowed for the call. May close the channel: then none
+	 * follows.
+	 */
 	void (*frame)(struct channel *channel, const struct frame *frame);
 	/*
-	 * The peer ended (err NULL) or broke a rule or the connection; the channel closes by itself.
-	 * At most once, and not when the owner closed it first.
+	 * The peer ended (err NULL) or broke a rule or the connection; the channel closes
+	 * by itself. At most once, and not when the owner closed it first.
 	 */
 	void (*ended)(struct channel *channel, const struct error *err);
 	/* The write queue fell to CHANNEL_LOW or below, after it was above. May be NULL. */
@@ -37,7 +40,8 @@ struct channel_ops {
 	void (*closed)(struct channel *channel);
 	/*
 	 * Bytes before the first frame, when set: called with what has come until it returns 1 (go
-	 * on with frames); 0 means more is needed, a negative errno closes. Used to skip stale bytes.
+	 * on with frames); 0 means more is needed, a negative errno closes. Used to skip
+	 * stale bytes.
 	 * It must not let input grow without end.
 	 */
 	int (*preamble)(struct channel *channel, struct buf *input);

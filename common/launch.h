@@ -13,15 +13,15 @@ enum {
 };
 
 /* Names in LAUNCH's fds; the runtime opens them all, the monitor opens nothing of these itself. */
-#define LAUNCH_QEMU "qemu"                   /* the program */
-#define LAUNCH_VIRTIOFSD "virtiofsd"         /* the program */
-#define LAUNCH_KERNEL "kernel"               /* read-only */
-#define LAUNCH_INITRD "initrd"               /* read-only */
-#define LAUNCH_QMP "qmp"                     /* listening socket */
-#define LAUNCH_CLIENTS "clients"             /* listening socket client/proxy.sock */
-#define LAUNCH_SLOT "slot"                   /* the uid slot's lock */
-#define LAUNCH_CAUSE "cause"                 /* file that gets the cause of death */
-#define LAUNCH_LOG_AGENT "log-agent"         /* logs the worker writes for others */
+#define LAUNCH_QEMU "qemu"           /* the program */
+#define LAUNCH_VIRTIOFSD "virtiofsd" /* the program */
+#define LAUNCH_KERNEL "kernel"       /* read-only */
+#define LAUNCH_INITRD "initrd"       /* read-only */
+#define LAUNCH_QMP "qmp"             /* listening socket */
+#define LAUNCH_CLIENTS "clients"     /* listening socket client/proxy.sock */
+#define LAUNCH_SLOT "slot"           /* the uid slot's lock */
+#define LAUNCH_CAUSE "cause"         /* file that gets the cause of death */
+#define LAUNCH_LOG_AGENT "log-agent" /* logs the worker writes for others */
 #define LAUNCH_LOG_CONSOLE "log-console"
 #define LAUNCH_LOG_QEMU "log-qemu"
 #define LAUNCH_LOG_VIRTIOFSD "log-virtiofsd"

@@ -5,7 +5,7 @@
 #include "common/frame.h"
 #include "common/wire.h"
 
-static const char *const types[] = { "u32", "u64", "i32",     "bool",	"str",
+static const char *const types[] = { "u32", "u64", "i32",     "bool",   "str",
 				     "raw", "bin", "strings", "nested", "list" };
 static const char *const peers[] = { "any", "client", "runtime", "shim", "proxy", "agent" };
 

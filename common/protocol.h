@@ -72,7 +72,9 @@ enum msg_type {
 #define LIST(strct, name, max, doc) \
 	struct msg_##strct *name; \
 	uint32_t n_##name;
-#define END };
+#define END \
+	} \
+	;
 #include "common/protocol.def"
 #include "common/protocol-undef.h"
 

@@ -116,7 +116,7 @@ static void tell_room(struct session *s)
 	}
 }
 
-/* --- the link ----------------------------------------------------------------------------------- */
+/* --- the link --------------------------------------------------------------------------------- */
 
 int session_link_up(struct session *session, const uint64_t received[STREAM_COUNT])
 {
@@ -145,7 +145,7 @@ void session_link_down(struct session *session)
 	session->link_up = false;
 }
 
-/* --- streams ------------------------------------------------------------------------------------ */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 /* Tells the reader of a stream's end, once. */
 static void tell_end(struct session *s, unsigned stream)
@@ -251,7 +251,7 @@ void session_consumed(struct session *session, unsigned stream, size_t n)
 		send_window(session, stream);
 }
 
-/* --- requests, replies, events -------------------------------------------------------------------- */
+/* --- requests, replies, events ---------------------------------------------------------------- */
 
 /* Encodes into payload in place of what it held: 0 or an error, and then it is empty. */
 static int encode(struct buf *payload, enum msg_type type, const void *body, struct error *err)
@@ -404,7 +404,7 @@ static int on_event(struct session *s, const struct frame *frame, struct error *
 	return 0;
 }
 
-/* --- the frames --------------------------------------------------------------------------------- */
+/* --- the frames ------------------------------------------------------------------------------- */
 
 int session_frame(struct session *session, const struct frame *frame, struct error *err)
 {

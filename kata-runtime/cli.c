@@ -72,8 +72,8 @@ static int set_option(const struct cli_option *option, char *value, struct error
 	return error_say(err, EINVAL, "--%s cannot be set", option->name);
 }
 
-int cli_parse(const struct cli_option *options, size_t count, int argc, char **argv,
-	      int rest_after, struct cli_list *words, struct error *err)
+int cli_parse(const struct cli_option *options, size_t count, int argc, char **argv, int rest_after,
+	      struct cli_list *words, struct error *err)
 {
 	bool raw = false;
 	int r = 0;
@@ -94,11 +94,12 @@ int cli_parse(const struct cli_option *options, size_t count, int argc, char **a
 		}
 		option = find_option(options, count, argv[i], &value);
 		if (option == NULL)
-			return error_say(err, EINVAL, "%s: there is no option %s", argv[0], argv[i]);
+			return error_say(err, EINVAL, "%s: there is no option %s", argv[0],
+					 argv[i]);
 		if (option->kind != CLI_FLAG && value == NULL) {
 			if (i + 1 == argc)
-				return error_say(err, EINVAL, "%s: option %s needs a value", argv[0],
-						 argv[i]);
+				return error_say(err, EINVAL, "%s: option %s needs a value",
+						 argv[0], argv[i]);
 			value = argv[++i];
 		}
 		r = set_option(option, value, err);

@@ -41,10 +41,11 @@ struct cli_option {
 /*
  * Sorts argv into options and positional words; options may follow words. After rest_after words
  * (0: never) everything else is positional, so that a command keeps its own options; "--" ends
- * options. -EINVAL names the word. *words is to be freed with cli_list_free(), its items are argv's.
+ * options. -EINVAL names the word. *words is to be freed with cli_list_free(), its items are
+ * argv's.
  */
-int cli_parse(const struct cli_option *options, size_t count, int argc, char **argv,
-	      int rest_after, struct cli_list *words, struct error *err);
+int cli_parse(const struct cli_option *options, size_t count, int argc, char **argv, int rest_after,
+	      struct cli_list *words, struct error *err);
 
 /* Prints the options of a verb as its help does. */
 void cli_print_options(const struct cli_option *options, size_t count);

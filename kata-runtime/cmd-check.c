@@ -24,9 +24,9 @@ static void need_file(struct findings *f, const char *key, const char *path, int
 
 static void check_accelerator(struct findings *f, const struct config *config)
 {
-	static const char *const names[] = { [ACCELERATOR_AUTO] = "auto",
-					     [ACCELERATOR_KVM] = "kvm",
-					     [ACCELERATOR_TCG] = "tcg" };
+	static const char *const names[] = {
+		[ACCELERATOR_AUTO] = "auto", [ACCELERATOR_KVM] = "kvm", [ACCELERATOR_TCG] = "tcg"
+	};
 	struct accel_result result;
 	struct error err = { 0 };
 

@@ -94,14 +94,14 @@ static int set_user(struct spec_process *process, const char *text, struct error
 		*colon = '\0';
 	if (str_to_u64(copy, UINT32_MAX - 1, &uid) < 0 ||
 	    (colon != NULL && str_to_u64(colon + 1, UINT32_MAX - 1, &gid) < 0))
-		return error_say(err, EINVAL, "--user is UID or UID:GID in numbers, not \"%s\"", text);
+		return error_say(err, EINVAL, "--user is UID or UID:GID in numbers, not \"%s\"",
+				 text);
 	process->uid = (uint32_t)uid;
 	process->gid = (uint32_t)gid;
 	return 0;
 }
 
-static int add_strings(struct wire_strings *strings, const struct cli_list *more,
-		       struct error *err)
+static int add_strings(struct wire_strings *strings, const struct cli_list *more, struct error *err)
 {
 	char **items = reallocarray(strings->items, strings->count + (size_t)more->count + 1,
 				    sizeof(char *));
@@ -143,8 +143,7 @@ static int set_env(struct spec_process *process, const struct cli_list *env, str
 	return add_strings(&process->env, env, err);
 }
 
-static int set_groups(struct spec_process *process, const struct cli_list *gids,
-		      struct error *err)
+static int set_groups(struct spec_process *process, const struct cli_list *gids, struct error *err)
 {
 	uint32_t *groups = calloc((size_t)gids->count + 1, sizeof(*groups));
 	uint64_t gid;
@@ -170,8 +169,8 @@ static int add_caps(struct spec_process *process, const struct cli_list *caps, s
 
 	for (int i = 0; i < caps->count; i++) {
 		const char *name = caps->items[i];
-		int number = capng_name_to_capability(
-			strncasecmp(name, "CAP_", 4) == 0 ? name + 4 : name);
+		int number = capng_name_to_capability(strncasecmp(name, "CAP_", 4) == 0 ? name + 4
+											: name);
 
 		if (number < 0 || number > 63)
 			return error_say(err, EINVAL, "--cap: there is no capability \"%s\"", name);

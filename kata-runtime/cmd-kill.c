@@ -25,7 +25,8 @@ int cmd_kill(const struct cli *cli, int argc, char **argv, struct error *err)
 		return 0;
 	}
 	if (words.count < 1 || words.count > 2)
-		return error_say(err, EINVAL, "kill: a container id and at most a signal are needed");
+		return error_say(err, EINVAL,
+				 "kill: a container id and at most a signal are needed");
 	r = signal_parse(words.count == 2 ? words.items[1] : "TERM", &signal, err);
 	return r < 0 ? r : container_kill(cli, words.items[0], signal, all, err);
 }

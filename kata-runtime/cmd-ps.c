@@ -26,8 +26,7 @@ static int print_exec(struct process_ref shim, void *userdata)
 	return 0;
 }
 
-static int print_host_pids(const struct store *store, const struct state *state,
-			   struct error *err)
+static int print_host_pids(const struct store *store, const struct state *state, struct error *err)
 {
 	int r = 0;
 

@@ -136,7 +136,8 @@ int cmd_list(const struct cli *cli, int argc, char **argv, struct error *err)
 		return 0;
 	}
 	if (words.count != 0 || (!str_eq(format, "table") && !str_eq(format, "json")))
-		return error_say(err, EINVAL, "list: no word is taken, and --format is table or json");
+		return error_say(err, EINVAL,
+				 "list: no word is taken, and --format is table or json");
 	listing.json = str_eq(format, "json");
 	r = store_open(&store, cli->root, NULL, false, err);
 	if (r < 0)

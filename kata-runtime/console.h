@@ -10,7 +10,9 @@
 /* A new pair; both close-on-exec and the caller's. */
 int console_open(int *ret_master, int *ret_slave, struct error *err);
 
-/* Connects to the client's socket and sends the master as it expects: one message, one descriptor. */
+/*
+ * Connects to the client's socket and sends the master as it expects: one message, one descriptor.
+ */
 int console_send(const char *socket_path, int master, int64_t deadline, struct error *err);
 
 /*

@@ -116,10 +116,11 @@ static int check_pod(const struct spec *spec, struct error *err)
 		const char *type = spec_annotation(spec, keys[i]);
 
 		if (type != NULL && str_eq(type, "container"))
-			return error_say(err, ENOTSUP,
-					 "annotation %s: several containers in one VM (pods) are not "
-					 "supported yet",
-					 keys[i]);
+			return error_say(
+				err, ENOTSUP,
+				"annotation %s: several containers in one VM (pods) are not "
+				"supported yet",
+				keys[i]);
 	}
 	return 0;
 }
@@ -381,9 +382,8 @@ static int create(struct creation *c, const char *id, struct error *err)
 	return r < 0 ? r : finish(c, err);
 }
 
-int container_create(const struct cli *cli, const char *id,
-		     const struct container_options *options, struct container_child *ret_child,
-		     struct error *err)
+int container_create(const struct cli *cli, const char *id, const struct container_options *options,
+		     struct container_child *ret_child, struct error *err)
 {
 	CLEANUP(creation_fini)
 	struct creation c = { .cli = cli,

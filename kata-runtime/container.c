@@ -195,8 +195,8 @@ static int wait_shim(const struct state *state, int64_t deadline, struct error *
 	return r;
 }
 
-int container_destroy(const struct store *store, const struct state *state,
-		      struct store_lock *lock, struct error *err)
+int container_destroy(const struct store *store, const struct state *state, struct store_lock *lock,
+		      struct error *err)
 {
 	int64_t deadline = deadline_in_ms(DESTROY_MS);
 	CLEANUP(cgroup_fini) struct cgroup cgroup = { 0 };
@@ -287,9 +287,8 @@ static int delete_locked(const struct cli *cli, const char *id, const struct sto
 		return force ? destroy_unknown(store, id, sid, lock, err) : r;
 	if (!force && container_status(&state) != STATUS_STOPPED &&
 	    container_status(&state) != STATUS_CREATED)
-		return error_say(err, EBUSY,
-				 "cannot delete container %s that is not stopped: %s", id,
-				 container_status_name(&state));
+		return error_say(err, EBUSY, "cannot delete container %s that is not stopped: %s",
+				 id, container_status_name(&state));
 	r = container_destroy(store, &state, lock, err);
 	if (r == 0)
 		log_info("container deleted");

@@ -30,16 +30,14 @@ struct container_child {
  * Creates the container with all its resources; on failure nothing is left. ret_child may be NULL;
  * else the caller waits for it, and owns the terminal.
  */
-int container_create(const struct cli *cli, const char *id,
-		     const struct container_options *options, struct container_child *ret_child,
-		     struct error *err);
+int container_create(const struct cli *cli, const char *id, const struct container_options *options,
+		     struct container_child *ret_child, struct error *err);
 
 /* Lets its process run. */
 int container_start(const struct cli *cli, const char *id, struct error *err);
 
 /* Sends a signal: -ESRCH "container not running" when it has stopped, unless all. */
-int container_kill(const struct cli *cli, const char *id, int signal, bool all,
-		   struct error *err);
+int container_kill(const struct cli *cli, const char *id, int signal, bool all, struct error *err);
 
 /* Removes it and everything of it; see CLIENTS for force. */
 int container_delete(const struct cli *cli, const char *id, bool force, struct error *err);
@@ -60,8 +58,8 @@ enum container_status container_status(const struct state *state);
 const char *container_status_name(const struct state *state);
 
 /* Ends and removes all of it, from what the state says. The lock is let go of. */
-int container_destroy(const struct store *store, const struct state *state,
-		      struct store_lock *lock, struct error *err);
+int container_destroy(const struct store *store, const struct state *state, struct store_lock *lock,
+		      struct error *err);
 
 /* Writes a pid file whole: a temporary file beside it, renamed. */
 int container_write_pid(const char *path, pid_t pid, struct error *err);

@@ -65,7 +65,8 @@ static int read_all(int fd, void *data, size_t len, int64_t deadline)
 
 	while (len > 0) {
 		struct pollfd poller = { .fd = fd, .events = POLLIN };
-		int ready = poll(&poller, 1, deadline == INT64_MAX ? -1 : deadline_left_ms(deadline));
+		int ready =
+			poll(&poller, 1, deadline == INT64_MAX ? -1 : deadline_left_ms(deadline));
 		ssize_t n;
 
 		if (ready < 0 && errno == EINTR)
@@ -151,7 +152,8 @@ static void child_serve(int fd, struct call *call)
 	payload = order.len <= REQUEST_MAX ? malloc(order.len) : NULL;
 	if (payload == NULL || read_all(fd, payload, order.len, INT64_MAX) < 0)
 		_exit(1);
-	if (call_request(call, payload, order.len, order.expected, order.deadline, &body, &err) < 0) {
+	if (call_request(call, payload, order.len, order.expected, order.deadline, &body, &err) <
+	    0) {
 		child_answer_error(fd, &err);
 		return;
 	}
@@ -218,8 +220,8 @@ static int parent_answer(struct decoder *decoder, int64_t deadline, struct answe
 		return error_say(err, EIO, "the process that reads the agent's answers ended");
 	answer->text[sizeof(answer->text) - 1] = '\0';
 	if (answer->errnum != 0)
-		return error_say(err, answer->errnum > 0 && answer->errnum < 4096 ? answer->errnum
-										  : EIO,
+		return error_say(err,
+				 answer->errnum > 0 && answer->errnum < 4096 ? answer->errnum : EIO,
 				 "%s", answer->text);
 	if (answer->reply.n_rows > ROWS_MAX)
 		return error_say(err, EBADMSG, "the agent's answer has too many rows");
@@ -284,9 +286,9 @@ static int parent_rows(struct decoder *decoder, uint32_t count, int64_t deadline
 	return 0;
 }
 
-int decoder_request(struct decoder *decoder, enum msg_type type, const void *body,
-		    int64_t deadline, struct decoder_reply *ret_reply,
-		    struct decoder_row **ret_rows, struct error *err)
+int decoder_request(struct decoder *decoder, enum msg_type type, const void *body, int64_t deadline,
+		    struct decoder_reply *ret_reply, struct decoder_row **ret_rows,
+		    struct error *err)
 {
 	CLEANUP(buf_fini) struct buf payload = { 0 };
 	struct order order = { .deadline = deadline, .expected = wire_message(type)->reply };

@@ -16,7 +16,10 @@ struct decoder {
 	pid_t pid; /* 0: none */
 	int fd;    /* socketpair to the child */
 };
-#define DECODER_NONE { .fd = -1 }
+#define DECODER_NONE \
+	{ \
+		.fd = -1 \
+	}
 
 /* One process as the guest tells it; command is printable. */
 struct decoder_row {
@@ -47,8 +50,8 @@ void decoder_close(struct decoder *decoder);
  * One request and its reply of the type the table names. ret_rows (may be NULL) gets the rows of
  * PS_ROWS, to be freed. An error reply of the agent is that error, its text made printable.
  */
-int decoder_request(struct decoder *decoder, enum msg_type type, const void *body,
-		    int64_t deadline, struct decoder_reply *ret_reply,
-		    struct decoder_row **ret_rows, struct error *err);
+int decoder_request(struct decoder *decoder, enum msg_type type, const void *body, int64_t deadline,
+		    struct decoder_reply *ret_reply, struct decoder_row **ret_rows,
+		    struct error *err);
 
 #endif

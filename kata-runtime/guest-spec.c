@@ -66,12 +66,9 @@ static int check_namespaces(const struct spec *spec, struct error *err)
 	static const struct {
 		enum spec_namespace_type type;
 		const char *name;
-	} own[] = { { NAMESPACE_PID, "pid" },
-		    { NAMESPACE_IPC, "ipc" },
-		    { NAMESPACE_UTS, "uts" },
-		    { NAMESPACE_MOUNT, "mount" },
-		    { NAMESPACE_CGROUP, "cgroup" },
-		    { NAMESPACE_TIME, "time" } };
+	} own[] = { { NAMESPACE_PID, "pid" },       { NAMESPACE_IPC, "ipc" },
+		    { NAMESPACE_UTS, "uts" },       { NAMESPACE_MOUNT, "mount" },
+		    { NAMESPACE_CGROUP, "cgroup" }, { NAMESPACE_TIME, "time" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
 		const struct spec_namespace *n = &spec->namespaces[own[i].type];
@@ -154,7 +151,9 @@ static int make_devices(const struct spec *spec, struct msg_create *create, stru
 
 		create->devices[i] = (struct msg_device){
 			.path = d->path,
-			.kind = kinds[d->kind == 'c' ? 0 : d->kind == 'b' ? 1 : 2],
+			.kind = kinds[d->kind == 'c'   ? 0
+				      : d->kind == 'b' ? 1
+						       : 2],
 			.major = d->major,
 			.minor = d->minor,
 			.mode = d->mode,

@@ -27,8 +27,9 @@ int logs_open(const struct config *config, const char *sid, const char *componen
 		if (fd >= 0)
 			return fd;
 		if (config->runtime.log_target == LOG_TARGET_JOURNAL)
-			return error_say(err, ENOENT,
-					 "runtime.log_target is journal, but this host has no journald");
+			return error_say(
+				err, ENOENT,
+				"runtime.log_target is journal, but this host has no journald");
 	}
 	r = make_dir(config->runtime.log_dir, err);
 	if (r < 0)

@@ -44,7 +44,8 @@ static int print_version(void)
 static int print_help(const struct cli_option *options, size_t count)
 {
 	printf("usage: kata-runtime [OPTION...] VERB [ARGUMENT...]\n\n"
-	       "An OCI runtime that gives each container a virtual machine of its own.\n\nverbs:\n");
+	       "An OCI runtime that gives each container a virtual machine of its "
+	       "own.\n\nverbs:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
 	printf("\noptions:\n");
@@ -55,7 +56,7 @@ static int print_help(const struct cli_option *options, size_t count)
 /* How many words of argv belong to the global options: the verb is the first other one. */
 static int find_verb(int argc, char **argv)
 {
-	static const char *const with_value[] = { "--root",   "--log",	     "--log-format",
+	static const char *const with_value[] = { "--root",     "--log",         "--log-format",
 						  "--rootless", "--kata-config", "--criu" };
 	int i = 1;
 
@@ -73,7 +74,8 @@ static int check_globals(struct cli *cli, const char *log_format, const char *ro
 			 struct error *err)
 {
 	if (!str_eq(log_format, "text") && !str_eq(log_format, "json"))
-		return error_say(err, EINVAL, "--log-format is text or json, not \"%s\"", log_format);
+		return error_say(err, EINVAL, "--log-format is text or json, not \"%s\"",
+				 log_format);
 	if (!str_eq(rootless, "true") && !str_eq(rootless, "false") && !str_eq(rootless, "auto"))
 		return error_say(err, EINVAL, "--rootless is true, false or auto, not \"%s\"",
 				 rootless);

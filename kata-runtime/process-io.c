@@ -19,10 +19,11 @@ int process_io_check(const struct container_options *options, struct error *err)
 	const char *listen_fds = getenv("LISTEN_FDS");
 
 	if (options->preserve_fds != NULL && !str_eq(options->preserve_fds, "0"))
-		return error_say(err, ENOTSUP,
-				 "--preserve-fds %s: a process in a VM cannot get descriptors of the "
-				 "host, only 0 is possible",
-				 options->preserve_fds);
+		return error_say(
+			err, ENOTSUP,
+			"--preserve-fds %s: a process in a VM cannot get descriptors of the "
+			"host, only 0 is possible",
+			options->preserve_fds);
 	if (listen_fds != NULL && listen_fds[0] != '\0' && !str_eq(listen_fds, "0"))
 		return error_say(err, ENOTSUP,
 				 "LISTEN_FDS=%s: a process in a VM cannot get sockets of the host",

@@ -13,7 +13,10 @@ struct process_io {
 	int slave;    /* owned, -1: none */
 	int master;   /* owned until the caller of run or exec takes it, -1: none */
 };
-#define PROCESS_IO_NONE { .stdio = { 0, 1, 2 }, .slave = -1, .master = -1 }
+#define PROCESS_IO_NONE \
+	{ \
+		.stdio = { 0, 1, 2 }, .slave = -1, .master = -1 \
+	}
 
 /*
  * Checks the options against process.terminal as runc does, makes the terminal, and sends it to

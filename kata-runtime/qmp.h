@@ -25,7 +25,7 @@ enum {
 	QMP_TEXT_MAX = 256, /* of a name or reason that is kept, with its NUL */
 };
 
-/* --- parsing, without a socket ------------------------------------------------------------------ */
+/* --- parsing, without a socket ---------------------------------------------------------------- */
 
 enum qmp_kind { QMP_GREETING, QMP_RETURN, QMP_ERROR, QMP_EVENT };
 
@@ -58,7 +58,7 @@ int qmp_next(struct qmp_parser *parser, struct qmp_message *ret, struct error *e
 
 void qmp_message_fini(struct qmp_message *message);
 
-/* --- the client --------------------------------------------------------------------------------- */
+/* --- the client ------------------------------------------------------------------------------- */
 
 /* An event, in the order of arrival. data is borrowed and may be NULL. */
 typedef void qmp_event_fn(void *context, const char *name, struct json_object *data);
@@ -96,7 +96,7 @@ void qmp_close(struct qmp *q);
 int qmp_command(struct qmp *q, const char *command, struct json_object *arguments, int64_t deadline,
 		struct json_object **ret_return, struct error *err);
 
-/* --- commands ----------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 enum qmp_status {
 	QMP_STATUS_RUNNING,

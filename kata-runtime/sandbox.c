@@ -72,8 +72,8 @@ static int cargo_log(struct cargo *cargo, const struct sandbox *s, const char *n
 }
 
 /* A listening socket at s/SID/NAME with the owner and mode given. */
-static int make_socket(const struct sandbox *s, const char *name, uid_t uid, gid_t gid,
-		       mode_t mode, struct error *err)
+static int make_socket(const struct sandbox *s, const char *name, uid_t uid, gid_t gid, mode_t mode,
+		       struct error *err)
 {
 	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -141,7 +141,8 @@ static int collect(struct sandbox *s, struct cargo *cargo, struct error *err)
 	const struct config *c = s->config;
 	int r;
 
-	r = cargo_open(cargo, LAUNCH_QEMU, "hypervisor.path: QEMU", c->hypervisor.path, O_PATH, err);
+	r = cargo_open(cargo, LAUNCH_QEMU, "hypervisor.path: QEMU", c->hypervisor.path, O_PATH,
+		       err);
 	if (r == 0)
 		r = cargo_open(cargo, LAUNCH_VIRTIOFSD, "hypervisor.virtio_fs_daemon: virtiofsd",
 			       c->hypervisor.virtio_fs_daemon, O_PATH, err);
@@ -165,9 +166,9 @@ static int collect(struct sandbox *s, struct cargo *cargo, struct error *err)
 static int choose_accelerator(const struct sandbox *s, enum accel *ret_accel, gid_t *ret_kvm_gid,
 			      struct error *err)
 {
-	static const char *const names[] = { [ACCELERATOR_AUTO] = "auto",
-					     [ACCELERATOR_KVM] = "kvm",
-					     [ACCELERATOR_TCG] = "tcg" };
+	static const char *const names[] = {
+		[ACCELERATOR_AUTO] = "auto", [ACCELERATOR_KVM] = "kvm", [ACCELERATOR_TCG] = "tcg"
+	};
 	struct accel_result result;
 	struct stat st;
 	int r = accel_choose(names[s->config->hypervisor.accelerator], &result, err);
@@ -268,8 +269,8 @@ static int launch(struct sandbox *s, struct msg_launch *message, struct cargo *c
 	message->sandbox = s->state->sid;
 	message->uid_base = s->state->uid_base;
 	message->debug = s->debug || s->config->proxy.enable_debug;
-	message->guest_debug = s->debug || s->config->agent.enable_debug ||
-			       s->config->hypervisor.enable_debug;
+	message->guest_debug =
+		s->debug || s->config->agent.enable_debug || s->config->hypervisor.enable_debug;
 	message->fds = cargo->names;
 	message->n_fds = cargo->count;
 	r = fdpass_send(s->control, MSG_LAUNCH, message, cargo->fds, cargo->count, deadline, err);
@@ -326,11 +327,12 @@ static void read_cause(const struct store *store, const struct state *state, cha
 	n = fd < 0 ? 0 : read(fd, raw, sizeof(raw));
 	if (n <= 0)
 		return;
-	str_escape(text, size, raw, strcspn(raw, "\n") < (size_t)n ? strcspn(raw, "\n") : (size_t)n);
+	str_escape(text, size, raw,
+		   strcspn(raw, "\n") < (size_t)n ? strcspn(raw, "\n") : (size_t)n);
 }
 
-int sandbox_connect(const struct store *store, const struct state *state,
-		    struct decoder *decoder, int64_t deadline, struct error *err)
+int sandbox_connect(const struct store *store, const struct state *state, struct decoder *decoder,
+		    int64_t deadline, struct error *err)
 {
 	char path[PATH_MAX], cause[256];
 	int r = store_path(store, state->sid, "client/proxy.sock", path, err);
@@ -341,10 +343,11 @@ int sandbox_connect(const struct store *store, const struct state *state,
 	if (r == 0)
 		return 0;
 	if (r == -ETIMEDOUT && process_alive(state->monitor.pid, state->monitor.start_ticks))
-		return error_say(err, ETIMEDOUT,
-				 "the agent in the VM did not say hello in time; the guest's console "
-				 "and the agent's log may tell why (kata sandbox %s)",
-				 state->sid);
+		return error_say(
+			err, ETIMEDOUT,
+			"the agent in the VM did not say hello in time; the guest's console "
+			"and the agent's log may tell why (kata sandbox %s)",
+			state->sid);
 	/* The monitor writes the cause before it ends. */
 	if (state->monitor.pid > 0) {
 		CLEANUP(fd_close)

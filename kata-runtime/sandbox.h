@@ -20,7 +20,10 @@ struct sandbox {
 	int control;                 /* the monitor ends when this closes before commit */
 	bool debug;
 };
-#define SANDBOX_NONE { .slot = -1, .control = -1 }
+#define SANDBOX_NONE \
+	{ \
+		.slot = -1, .control = -1 \
+	}
 
 /*
  * Makes what the daemons need below s/SID (client/ with the proxy's socket, qmp.sock, cause) and
@@ -36,8 +39,8 @@ int sandbox_commit(struct sandbox *sandbox, int64_t deadline, struct error *err)
  * A session with the agent, which waits for its hello while the guest boots. When the VM ended
  * the error says why, as far as its monitor and proxy know.
  */
-int sandbox_connect(const struct store *store, const struct state *state,
-		    struct decoder *decoder, int64_t deadline, struct error *err);
+int sandbox_connect(const struct store *store, const struct state *state, struct decoder *decoder,
+		    int64_t deadline, struct error *err);
 
 /*
  * Ends the VM: the monitor is pid 1 of the VM's pid namespace, with it every process ends. It is

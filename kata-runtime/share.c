@@ -29,11 +29,11 @@ int share_check(const char *source, struct error *err)
 		long magic;
 		const char *name;
 	} kernels[] = {
-		{ PROC_SUPER_MAGIC, "proc" },	   { SYSFS_MAGIC, "sysfs" },
-		{ CGROUP_SUPER_MAGIC, "cgroup" },  { CGROUP2_SUPER_MAGIC, "cgroup2" },
-		{ DEVPTS_SUPER_MAGIC, "devpts" },  { DEBUGFS_MAGIC, "debugfs" },
-		{ TRACEFS_MAGIC, "tracefs" },	   { SECURITYFS_MAGIC, "securityfs" },
-		{ BPF_FS_MAGIC, "bpf" },	   { 0x6e736673, "nsfs" },
+		{ PROC_SUPER_MAGIC, "proc" },     { SYSFS_MAGIC, "sysfs" },
+		{ CGROUP_SUPER_MAGIC, "cgroup" }, { CGROUP2_SUPER_MAGIC, "cgroup2" },
+		{ DEVPTS_SUPER_MAGIC, "devpts" }, { DEBUGFS_MAGIC, "debugfs" },
+		{ TRACEFS_MAGIC, "tracefs" },     { SECURITYFS_MAGIC, "securityfs" },
+		{ BPF_FS_MAGIC, "bpf" },          { 0x6e736673, "nsfs" },
 	};
 	struct statfs fs;
 	struct stat st;
@@ -66,8 +66,8 @@ static int detach(const char *source, bool readonly, struct error *err)
 	tree = open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (tree < 0)
 		return error_set(err, errno, "take %s into the VM", source);
-	if (mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes,
-			  sizeof(attributes)) < 0)
+	if (mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes)) <
+	    0)
 		return error_set(err, errno, "set the mount attributes of %s", source);
 	return steal_fd(&tree);
 }

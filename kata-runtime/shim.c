@@ -22,8 +22,7 @@ enum { ENVIRONMENT_MAX = 8, VARIABLE_MAX = 256 };
 
 /* Its parameters; they are no secrets, and it takes them out of its environment. */
 static void make_environment(const struct shim_options *options,
-			     char text[ENVIRONMENT_MAX][VARIABLE_MAX],
-			     char *envp[ENVIRONMENT_MAX])
+			     char text[ENVIRONMENT_MAX][VARIABLE_MAX], char *envp[ENVIRONMENT_MAX])
 {
 	const struct state *state = options->state;
 	int n = 0;

@@ -1,4 +1,6 @@
-/* Starting kata-shim for a container or exec: forked early, held on a socket until its process is. */
+/*
+ * Starting kata-shim for a container or exec: forked early, held on a socket until its process is.
+ */
 #ifndef KATA_RUNTIME_SHIM_H
 #define KATA_RUNTIME_SHIM_H
 
@@ -15,7 +17,10 @@ struct shim {
 	struct process_ref process; /* our child */
 	int control;                /* socketpair that holds it */
 };
-#define SHIM_NONE { .control = -1 }
+#define SHIM_NONE \
+	{ \
+		.control = -1 \
+	}
 
 struct shim_options {
 	const struct config *config;

@@ -101,7 +101,9 @@ pid_t spawn_run(const struct spawn *spawn, struct error *err)
 	if (pid == 0)
 		child(spawn, writer);
 	fd_close(&writer);
-	/* Ends when the child has exec'd or failed; the steps in between cannot wait for anybody. */
+	/*
+	 * Ends when the child has exec'd or failed; the steps in between cannot wait for anybody.
+	 */
 	do
 		n = read(reader, &failure, sizeof(failure));
 	while (n < 0 && errno == EINTR);

@@ -10,7 +10,7 @@
 enum { SPAWN_FDS_MAX = 8 };
 
 struct spawn {
-	const char *path;       /* the program, absolute */
+	const char *path; /* the program, absolute */
 	char *const *argv;
 	char *const *envp;
 	int fds[SPAWN_FDS_MAX]; /* fds[i] becomes descriptor i; -1: /dev/null */

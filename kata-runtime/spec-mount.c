@@ -66,7 +66,9 @@ static const struct {
 
 	{ "tmpcopyup", 0, COPY_UP },
 
-	/* Attributes for a mount and all below it: mount_setattr(2), which the guest does not yet. */
+	/*
+	 * Attributes for a mount and all below it: mount_setattr(2), which the guest does not yet.
+	 */
 	{ "ratime", 0, REFUSE },
 	{ "rdev", 0, REFUSE },
 	{ "rdiratime", 0, REFUSE },

@@ -263,7 +263,9 @@ static int empty_dir(int fd, unsigned depth, struct error *err)
 	return r;
 }
 
-/* The directory NAME of dir, never behind a link or a mount, also not one of the same filesystem. */
+/*
+ * The directory NAME of dir, never behind a link or a mount, also not one of the same filesystem.
+ */
 static int open_below(int dir, const char *name)
 {
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,

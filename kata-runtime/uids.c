@@ -55,7 +55,9 @@ int uids_parse_range(const char *text, struct uid_range *ret, struct error *err)
 	return 0;
 }
 
-/* The line kata:START:COUNT of a file like /etc/subuid: 1 with text filled, 0 when there is none. */
+/*
+ * The line kata:START:COUNT of a file like /etc/subuid: 1 with text filled, 0 when there is none.
+ */
 static int find_line(const char *path, char text[64], struct error *err)
 {
 	CLEANUP(file_close) FILE *file = fopen(path, "re");

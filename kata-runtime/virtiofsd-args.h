@@ -38,7 +38,9 @@ const char *virtiofsd_kind_name(enum virtiofsd_kind kind);
 /* Whether config.locks has an effect: the successor keeps locks in the guest, always. */
 bool virtiofsd_has_locks(enum virtiofsd_kind kind);
 
-/* Makes the argument vector; *ret is freed with argv_fini(). -EINVAL: source or modcaps, -ENOMEM. */
+/*
+ * Makes the argument vector; *ret is freed with argv_fini(). -EINVAL: source or modcaps, -ENOMEM.
+ */
 int virtiofsd_args_make(const struct virtiofsd_config *config, struct argv *ret, struct error *err);
 
 #endif

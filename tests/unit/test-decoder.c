@@ -277,12 +277,12 @@ Test(decoder, hostile_answers)
 		int r;
 
 		proxy_start(&proxy, bad[i].answer);
-		r = decoder_open(&decoder, proxy.path, UID, start + (bad[i].at_open ? 300 : WAIT_MS),
-				 &err);
+		r = decoder_open(&decoder, proxy.path, UID,
+				 start + (bad[i].at_open ? 300 : WAIT_MS), &err);
 		if (!bad[i].at_open) {
 			cr_assert_eq(r, 0, "row %zu: %s", i, err.text);
-			r = decoder_request(&decoder, MSG_PS, &ps, deadline_in_ms(300), &reply, NULL,
-					    &err);
+			r = decoder_request(&decoder, MSG_PS, &ps, deadline_in_ms(300), &reply,
+					    NULL, &err);
 		}
 		cr_expect_lt(r, 0, "row %zu", i);
 		cr_expect(bad[i].num == 0 || r == -bad[i].num, "row %zu: %d %s", i, r, err.text);

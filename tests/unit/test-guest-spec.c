@@ -59,15 +59,16 @@ Test(guest_spec, mounts)
 	struct guest_spec g;
 	struct spec *spec;
 
-	cr_assert_eq(make("{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\","
-			  "\"options\":[\"nosuid\"]},"
-			  "{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"/etc\","
-			  "\"options\":[\"rbind\",\"ro\",\"rprivate\"]},"
-			  "{\"destination\":\"/dev/shm\",\"type\":\"bind\",\"source\":\"/dev/shm\","
-			  "\"options\":[\"rbind\"]},"
-			  "{\"destination\":\"/f\",\"source\":\"/etc/passwd\",\"options\":[\"bind\"]}",
-			  "", &spec, &g, &err),
-		     0, "%s", err.text);
+	cr_assert_eq(
+		make("{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\","
+		     "\"options\":[\"nosuid\"]},"
+		     "{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"/etc\","
+		     "\"options\":[\"rbind\",\"ro\",\"rprivate\"]},"
+		     "{\"destination\":\"/dev/shm\",\"type\":\"bind\",\"source\":\"/dev/shm\","
+		     "\"options\":[\"rbind\"]},"
+		     "{\"destination\":\"/f\",\"source\":\"/etc/passwd\",\"options\":[\"bind\"]}",
+		     "", &spec, &g, &err),
+		0, "%s", err.text);
 	cr_assert_eq(g.create.n_mounts, 4);
 	cr_expect_str_eq(g.create.mounts[0].type, "proc");
 	cr_expect_eq(g.create.mounts[0].flags, MS_NOSUID);
@@ -92,10 +93,11 @@ Test(guest_spec, can_be_encoded)
 	struct guest_spec g;
 	struct spec *spec;
 
-	cr_assert_eq(make("{\"destination\":\"/t\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}",
-			  "\"devices\":[{\"path\":\"/dev/x\",\"type\":\"c\",\"major\":1,\"minor\":3}]",
-			  &spec, &g, &err),
-		     0);
+	cr_assert_eq(
+		make("{\"destination\":\"/t\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}",
+		     "\"devices\":[{\"path\":\"/dev/x\",\"type\":\"c\",\"major\":1,\"minor\":3}]",
+		     &spec, &g, &err),
+		0);
 	cr_assert_eq(wire_encode(MSG_CREATE, &g.create, &out, &err), 0, "%s", err.text);
 	guest_spec_fini(&g);
 	spec_free(spec);

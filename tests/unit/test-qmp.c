@@ -18,7 +18,7 @@
 
 enum { SOON_MS = 5000, SHORT_MS = 150 };
 
-/* --- the parser --------------------------------------------------------------------------------- */
+/* --- the parser ------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *line;
@@ -213,7 +213,7 @@ Test(qmp_parser, status)
 	cr_expect_str_eq(qmp_status_name((enum qmp_status)99), "other");
 }
 
-/* --- the client --------------------------------------------------------------------------------- */
+/* --- the client ------------------------------------------------------------------------------- */
 
 static void open_fake(struct fake_qemu *fake, struct qmp *q, const struct fake_qemu_step *steps,
 		      size_t count)

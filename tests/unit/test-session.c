@@ -367,7 +367,7 @@ Test(session, lossy_link)
 		run(1000 + i, 2 + (unsigned)i % 10);
 }
 
-/* --- single rules --------------------------------------------------------------------------------- */
+/* --- single rules ----------------------------------------------------------------------------- */
 
 static void pair_new(struct side **client, struct side **agent)
 {
@@ -546,7 +546,7 @@ Test(session, a_failure_that_is_no_utf8_is_escaped)
 	pair_free(client, agent);
 }
 
-/* --- hostile peers -------------------------------------------------------------------------------- */
+/* --- hostile peers ---------------------------------------------------------------------------- */
 
 /* What a frame says, so that cases fit on a line. */
 enum says { BYTES, WINDOW, ENDS, NIL, MESSAGE, RUBBISH };

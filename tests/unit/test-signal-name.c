@@ -9,14 +9,16 @@ static const struct {
 	const char *text;
 	int signal; /* -1: refused */
 } cases[] = {
-	{ "TERM", 15 },	     { "SIGTERM", 15 },	  { "sigterm", 15 },  { "term", 15 },
-	{ "15", 15 },	     { "9", 9 },	  { "KILL", 9 },      { "0", 0 },
-	{ "64", 64 },	     { "SIGRTMIN", 34 },  { "RTMIN+3", 37 },  { "SIGRTMIN+30", 64 },
-	{ "SIGRTMAX", 64 },  { "RTMAX-1", 63 },	  { "rtmax-30", 34 }, { "WINCH", 28 },
-	{ "SIGUSR1", 10 },   { "65", -1 },	  { "-1", -1 },	      { "", -1 },
-	{ "SIG", -1 },	     { "NOSUCH", -1 },	  { "15x", -1 },      { "RTMIN+31", -1 },
-	{ "RTMIN-1", -1 },   { "RTMAX+1", -1 },	  { "RTMIN+", -1 },   { "RTMINX", -1 },
-	{ " 9", -1 },	     { "99999999999", -1 },
+	{ "TERM", 15 },     { "SIGTERM", 15 }, { "sigterm", 15 },
+	{ "term", 15 },     { "15", 15 },      { "9", 9 },
+	{ "KILL", 9 },      { "0", 0 },        { "64", 64 },
+	{ "SIGRTMIN", 34 }, { "RTMIN+3", 37 }, { "SIGRTMIN+30", 64 },
+	{ "SIGRTMAX", 64 }, { "RTMAX-1", 63 }, { "rtmax-30", 34 },
+	{ "WINCH", 28 },    { "SIGUSR1", 10 }, { "65", -1 },
+	{ "-1", -1 },       { "", -1 },        { "SIG", -1 },
+	{ "NOSUCH", -1 },   { "15x", -1 },     { "RTMIN+31", -1 },
+	{ "RTMIN-1", -1 },  { "RTMAX+1", -1 }, { "RTMIN+", -1 },
+	{ "RTMINX", -1 },   { " 9", -1 },      { "99999999999", -1 },
 };
 
 Test(signal_name, table)
