@@ -72,9 +72,9 @@ enum msg_type {
 #define LIST(strct, name, max, doc) \
 	struct msg_##strct *name; \
 	uint32_t n_##name;
-#define END \
-	} \
-	;
+/* clang-format off: it would take the brace apart */
+#define END };
+/* clang-format on */
 #include "common/protocol.def"
 #include "common/protocol-undef.h"
 
