@@ -1,0 +1,94 @@
+# containerd's ctr with our runtime: a containerd of its own, images and containers without a network.
+
+load lib.bash
+
+setup_file() {
+	work=$(mktemp -d /var/tmp/kata-ctr.XXXXXX)
+	echo "$work" >"$BATS_FILE_TMPDIR/work"
+	mkdir "$work/bin"
+	"$top/guest/busybox-bundle" "$work/bundle" -- true
+	containerd_begin
+}
+
+teardown_file() {
+	local pid
+
+	work=$(<"$BATS_FILE_TMPDIR/work")
+	pid=$(<"$work/pid")
+	kill "$pid"
+	eventually 20 not kill -0 "$pid" || kill -KILL "$pid"
+	awk -v dir="$work/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
+		xargs -r -n 1 umount -l
+	rm -rf "$work"
+}
+
+setup() {
+	work=$(<"$BATS_FILE_TMPDIR/work")
+	leaks_begin
+}
+
+teardown() {
+	leaks_end
+}
+
+containerd_begin() {
+	cat >"$work/config.toml" <<-END
+		version = 2
+		root = "$work/root"
+		state = "$work/state"
+		disabled_plugins = ["io.containerd.grpc.v1.cri"]
+		[grpc]
+		address = "$work/sock"
+		[debug]
+		address = "$work/debug"
+		[ttrpc]
+		address = "$work/ttrpc"
+	END
+	setsid containerd --config "$work/config.toml" >"$work/log" 2>&1 3>&- </dev/null &
+	echo $! >"$work/pid"
+	eventually 30 ctr_command version >/dev/null || { tail "$work/log" && return 1; }
+}
+
+ctr_command() {
+	timeout -k 5 90 ctr --address "$work/sock" "$@" 3>&-
+}
+
+# ctr_run [OPTION...] ROOTFS ID COMMAND...; without an image ctr sets no PATH.
+ctr_run() {
+	ctr_command run --runc-binary "$RUNTIME" --env PATH=/bin --rootfs "$@"
+}
+
+@test "ctr run prints the guest's kernel and passes on the exit code" {
+	vm_only
+	expect 0 ctr_run --rm "$work/bundle/rootfs" one uname -r
+	[[ $output != "$(uname -r)" ]]
+	[[ -e /boot/vmlinuz-$output ]]
+}
+
+@test "ctr run exits with the container's code" {
+	expect 7 ctr_run --rm "$work/bundle/rootfs" two sh -c 'exit 7'
+}
+
+@test "a missing program is an error that names it" {
+	expect 1 ctr_run --rm "$work/bundle/rootfs" three no-such-program
+	has "$stderr$output" 'exec: "no-such-program": executable file not found in $PATH'
+}
+
+@test "a running container has tasks, execs, pids and an end" {
+	ctr_run -d "$work/bundle/rootfs" five sh -c 'trap "exit 9" TERM; while :; do sleep 0.2; done'
+	expect 0 ctr_command task ls
+	has "$output" five RUNNING
+	expect 0 ctr_command task exec --exec-id e1 five cat /proc/1/comm
+	same "$output" sh
+	expect 3 ctr_command task exec --exec-id e2 five sh -c 'exit 3'
+	expect 0 ctr_command task ps five
+	expect 0 ctr_command task kill --signal SIGTERM five
+	eventually 20 task_stopped five
+	expect 0 ctr_command task delete five
+	has "$stderr" 'exit code 9'
+	expect 0 ctr_command container delete five
+}
+
+task_stopped() {
+	ctr_command task ls | grep -q "$1 .*STOPPED"
+}
