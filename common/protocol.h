@@ -72,7 +72,8 @@ enum msg_type {
 #define LIST(strct, name, max, doc) \
 	struct msg_##strct *name; \
 	uint32_t n_##name;
-/* clang-format off: it would take the brace apart */
+/* The formatter would take this brace apart. */
+/* clang-format off */
 #define END };
 /* clang-format on */
 #include "common/protocol.def"

@@ -38,6 +38,8 @@ static int parse(int argc, char **argv, struct exec_arguments *a, struct error *
 		{ "tty", 't', CLI_FLAG, &a->tty, "give it a terminal" },
 		{ "console-socket", 0, CLI_TEXT, &a->options.console_socket,
 		  "socket that gets the terminal" },
+		{ "console", 0, CLI_TEXT, &a->options.console,
+		  "a terminal that the caller has made" },
 		{ "pid-file", 0, CLI_TEXT, &a->options.pid_file, "file that gets the shim's pid" },
 		{ "user", 'u', CLI_TEXT, &a->user, "UID[:GID]" },
 		{ "additional-gids", 'g', CLI_LIST, &a->gids, "a supplementary group" },

@@ -15,6 +15,7 @@
 struct container_options {
 	const char *bundle;         /* NULL: the current directory */
 	const char *console_socket; /* NULL: none */
+	const char *console;        /* NULL, or a terminal that the caller has made */
 	const char *pid_file;       /* NULL: none */
 	const char *preserve_fds;   /* NULL or a number; only 0 can be given to a VM */
 	bool detach;                /* nobody waits in the foreground */

@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 	r = cli_parse(options, ARRAY_SIZE(options), at, argv, 0, &words, &err);
 	if (r == 0)
 		r = check_globals(&cli, log_format, rootless, &err);
-	if (r == 0 && version)
+	if (r == 0 && (version || (at < argc && str_eq(argv[at], "version"))))
 		return print_version();
 	if (r == 0 && (help || at == argc || str_eq(argv[at], "help")))
 		return print_help(options, ARRAY_SIZE(options));

@@ -2,6 +2,7 @@
 #include "kata-runtime/process-io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -31,6 +32,19 @@ int process_io_check(const struct container_options *options, struct error *err)
 	return 0;
 }
 
+/* The older way: the caller keeps the master and names the slave. */
+static int open_given(struct process_io *io, const char *path, struct error *err)
+{
+	io->slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (io->slave < 0)
+		return error_set(err, errno, "--console %s", path);
+	if (!isatty(io->slave))
+		return error_say(err, ENOTTY, "--console %s: it is no terminal", path);
+	for (int i = 0; i < 3; i++)
+		io->stdio[i] = io->slave;
+	return 0;
+}
+
 static int open_terminal(struct process_io *io, const struct spec_process *process,
 			 const struct container_options *options, struct error *err)
 {
@@ -56,9 +70,14 @@ int process_io_open(struct process_io *io, const struct spec_process *process,
 		    const struct container_options *options, struct error *err)
 {
 	*io = (struct process_io)PROCESS_IO_NONE;
-	if (!process->terminal && options->console_socket != NULL)
+	if (options->console != NULL && options->console_socket != NULL)
+		return error_say(err, EINVAL, "--console and --console-socket exclude each other");
+	if (!process->terminal && (options->console != NULL || options->console_socket != NULL))
 		return error_say(err, EINVAL,
-				 "--console-socket was given, but the process wants no terminal");
+				 "--console%s was given, but the process wants no terminal",
+				 options->console == NULL ? "-socket" : "");
+	if (process->terminal && options->console != NULL)
+		return open_given(io, options->console, err);
 	if (process->terminal && options->detach && options->console_socket == NULL)
 		return error_say(err, EINVAL,
 				 "the process wants a terminal and nobody waits for it: "
