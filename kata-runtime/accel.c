@@ -397,6 +397,8 @@ static bool probe_child(const char *path, int fd, const char **ret_why)
 	if (pid < 0)
 		return false;
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0 && errno == ESRCH)
+		return true; /* SIGCHLD is ignored and it has ended: its report is in the pipe */
 	if (pidfd < 0) {
 		kill(pid, SIGKILL); /* ours and not yet reaped: the number is still its own */
 		waitpid(pid, NULL, WNOHANG);
