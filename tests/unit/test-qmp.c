@@ -371,7 +371,9 @@ static const struct {
 } breaks[] = {
 	{ { FAKE_SILENCE }, -ETIMEDOUT, "QMP stop: QEMU does not answer" },
 	{ { FAKE_FLOOD, "{\"event\": \"E\"}\r\n" }, -ETIMEDOUT, "QMP stop: QEMU " },
-	{ { FAKE_FLOOD, "x" }, -EMSGSIZE, "QMP stop: QEMU sent a message of over 1048576 bytes" },
+	{ { FAKE_FLOOD, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" },
+	  -EMSGSIZE,
+	  "QMP stop: QEMU sent a message of over 1048576 bytes" },
 	{ { FAKE_FLOOD, "\r\n" }, -ETIMEDOUT, "QMP stop: QEMU does not answer" },
 	{ { FAKE_FLOOD, "{\"event\": \"E\"", 1 }, -ECONNRESET, "QMP stop: QEMU closed" },
 	{ { FAKE_SEND, "garbage\r\n" }, -EBADMSG, "QMP stop: QEMU sent what is no JSON" },
