@@ -76,7 +76,7 @@ int cmd_run(const struct cli *cli, int argc, char **argv, struct error *err)
 		return r;
 	r = container_start(cli, words.items[0], err);
 	if (r == 0 && !a.options.detach)
-		r = status = console_wait(child.shim.pid, child.master, err);
+		r = status = console_wait(child.shim.pid, steal_fd(&child.master), child.uid, err);
 	fd_close(&child.master);
 	if (r < 0)
 		container_delete(cli, words.items[0], true, &ignored);

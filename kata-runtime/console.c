@@ -1,6 +1,6 @@
 /*
  * Terminals of the command line: see console.h. console_wait() is the only loop of kata-runtime; it
- * copies the user's own terminal and never sees anything but a container's output.
+ * waits and forwards signals as root, while a child without rights copies the terminal's bytes.
  */
 #include "kata-runtime/console.h"
 
@@ -8,10 +8,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <stdnoreturn.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -20,8 +23,13 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/deadline.h"
 #include "common/fdpass.h"
+#include "common/privsep.h"
+#include "common/process.h"
 #include "common/str.h"
+
+enum { RELAY_END_MS = 2000 };
 
 int console_open(int *ret_master, int *ret_slave, struct error *err)
 {
@@ -106,6 +114,81 @@ static bool copy(int from, int to)
 	return n > 0;
 }
 
+/* --- the relay: a child without rights, since what it copies comes from the guest --- */
+
+static int relay_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGWINCH);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* Copies both ways until the terminal's other side is closed and nothing is left in it. */
+static void relay_run(int master, int signals)
+{
+	struct pollfd p[] = { { .fd = signals, .events = POLLIN },
+			      { .fd = master, .events = POLLIN },
+			      { .fd = STDIN_FILENO, .events = POLLIN } };
+	struct signalfd_siginfo info;
+
+	while (p[1].fd >= 0) {
+		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
+			return;
+		if ((p[0].revents & POLLIN) && read(signals, &info, sizeof(info)) > 0)
+			copy_size(master);
+		if (p[1].revents != 0 && !copy(master, STDOUT_FILENO))
+			p[1].fd = -1;
+		if (p[2].revents != 0 && !copy(STDIN_FILENO, master))
+			p[2].fd = -1;
+	}
+}
+
+static noreturn void relay_main(int master, uid_t uid)
+{
+	struct error err = { 0 };
+	int signals;
+
+	prctl(PR_SET_NAME, "kata-relay", 0, 0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (privsep_close_others(&master, 1, &err) < 0 ||
+	    privsep_drop(uid, uid, NULL, 0, &err) < 0) {
+		dprintf(STDERR_FILENO, "kata-runtime: %s\n", err.text);
+		_exit(1);
+	}
+	signals = relay_signals();
+	if (signals >= 0)
+		relay_run(master, signals);
+	_exit(0);
+}
+
+/* Starts it; the master is the relay's then. */
+static pid_t relay_start(int master, uid_t uid, struct error *err)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return error_set(err, errno, "fork");
+	if (pid == 0)
+		relay_main(master, uid);
+	return pid;
+}
+
+/* What is left in the terminal is written before it is ended. */
+static void relay_stop(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	if (process_wait_child(pid, deadline_in_ms(RELAY_END_MS), &(int){ 0 }, NULL) == 0)
+		return;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* --- the wait ------------------------------------------------------------------------------- */
+
 static int open_signals(void)
 {
 	sigset_t set;
@@ -117,59 +200,46 @@ static int open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-static void forward_signal(int signals, int pidfd, int master)
+static int wait_child(pid_t child, int pidfd, int signals, struct error *err)
 {
+	struct pollfd p[] = { { .fd = pidfd, .events = POLLIN },
+			      { .fd = signals, .events = POLLIN } };
 	struct signalfd_siginfo info;
+	int status;
 
-	if (read(signals, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (info.ssi_signo == SIGWINCH && master >= 0)
-		copy_size(master);
-	else
-		pidfd_send_signal(pidfd, (int)info.ssi_signo, NULL, 0);
+	/* No deadline: the container may run for years; its end ends this. */
+	while ((p[0].revents & POLLIN) == 0) {
+		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
+			return error_set(err, errno, "poll");
+		if ((p[1].revents & POLLIN) && read(signals, &info, sizeof(info)) == sizeof(info) &&
+		    info.ssi_signo != SIGWINCH)
+			pidfd_send_signal(pidfd, (int)info.ssi_signo, NULL, 0);
+	}
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return error_set(err, errno, "wait for the container");
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* What is left in the terminal when the child has ended. */
-static void drain(int master)
-{
-	struct pollfd p = { .fd = master, .events = POLLIN };
-
-	while (poll(&p, 1, 0) > 0 && (p.revents & POLLIN) != 0 && copy(master, STDOUT_FILENO))
-		continue;
-}
-
-int console_wait(pid_t child, int master, struct error *err)
+int console_wait(pid_t child, int master, uid_t uid, struct error *err)
 {
 	CLEANUP(raw_stop) struct raw_mode raw = { 0 };
 	CLEANUP(fd_close) int pidfd = pidfd_open(child, 0);
 	CLEANUP(fd_close) int signals = open_signals();
-	int status;
+	pid_t relay = 0;
+	int r;
 
 	if (pidfd < 0 || signals < 0)
 		return error_set(err, errno, "wait for the container");
 	if (master >= 0) {
 		raw_start(&raw);
 		copy_size(master);
+		relay = relay_start(master, uid, err);
+		close(master); /* the terminal's end is seen by who holds it alone */
+		if (relay < 0)
+			return relay;
 	}
-	struct pollfd p[4] = { { .fd = pidfd, .events = POLLIN },
-			       { .fd = signals, .events = POLLIN },
-			       { .fd = master, .events = POLLIN },
-			       { .fd = master >= 0 ? STDIN_FILENO : -1, .events = POLLIN } };
-	/* No deadline: the container may run for years; its end ends this. */
-	while ((p[0].revents & POLLIN) == 0) {
-		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
-			return error_set(err, errno, "poll");
-		if (p[1].revents & POLLIN)
-			forward_signal(signals, pidfd, master);
-		if (p[2].revents != 0 && !copy(master, STDOUT_FILENO))
-			p[2].fd = -1;
-		if (p[3].revents != 0 && !copy(STDIN_FILENO, master))
-			p[3].fd = -1;
-	}
-	if (master >= 0)
-		drain(master);
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			return error_set(err, errno, "wait for the container");
-	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	r = wait_child(child, pidfd, signals, err);
+	relay_stop(relay);
+	return r;
 }

@@ -17,9 +17,10 @@ int console_send(const char *socket_path, int master, int64_t deadline, struct e
 
 /*
  * Stands between our standard streams and the child: forwards signals to it, and with a terminal
- * (master >= 0) copies both ways, in raw mode when standard input is a terminal, with its size.
- * Returns when the child has ended, reaped: its exit status, 128+n after signal n.
+ * (master >= 0, taken over) a further child with uid and gid uid copies both ways, in raw mode
+ * when standard input is a terminal, with its size. Returns when the child has ended, reaped: its
+ * exit status, 128+n after signal n.
  */
-int console_wait(pid_t child, int master, struct error *err);
+int console_wait(pid_t child, int master, uid_t uid, struct error *err);
 
 #endif

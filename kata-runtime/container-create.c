@@ -15,6 +15,7 @@
 #include "common/cleanup.h"
 #include "common/deadline.h"
 #include "common/id.h"
+#include "common/launch.h"
 #include "common/log.h"
 #include "common/str.h"
 #include "kata-runtime/cgroup.h"
@@ -409,6 +410,7 @@ int container_create(const struct cli *cli, const char *id, const struct contain
 	if (ret_child != NULL) {
 		ret_child->shim = c.state.shim;
 		ret_child->master = steal_fd(&c.io.master);
+		ret_child->uid = c.state.uid_base + UID_DECODER;
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
+#include "common/launch.h"
 #include "common/log.h"
 #include "common/process.h"
 #include "common/str.h"
@@ -179,6 +180,7 @@ int container_exec(const struct cli *cli, const char *id, const struct spec_proc
 	if (ret_child != NULL) {
 		ret_child->shim = e.shim.process;
 		ret_child->master = steal_fd(&e.io.master);
+		ret_child->uid = e.state.uid_base + UID_DECODER;
 	}
 	return 0;
 }

@@ -25,6 +25,7 @@ struct container_options {
 struct container_child {
 	struct process_ref shim;
 	int master; /* terminal of a foreground process, -1: none */
+	uid_t uid;  /* who may copy what comes from it */
 };
 
 /*
