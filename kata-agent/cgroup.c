@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "common/str.h"
 
 /* Deeper trees than any manager makes are left alone. */
@@ -34,6 +35,59 @@ static int make_directory(const char *root, const char *id, char path[PATH_MAX],
 	if (r == 0 && mkdir(path, 0755) < 0 && errno != EEXIST)
 		return error_set(err, errno, "make the cgroup %s", path);
 	return r;
+}
+
+/* Reads a small file: its length, or a negative errno. text ends in a NUL. */
+static int read_file(int cgroup, const char *name, char *text, size_t size)
+{
+	CLEANUP(fd_close) int fd = openat(cgroup, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	return (int)n;
+}
+
+static int write_file(int cgroup, const char *name, const char *value)
+{
+	CLEANUP(fd_close) int fd = openat(cgroup, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	size_t len = strlen(value);
+
+	if (fd < 0 || write(fd, value, len) != (ssize_t)len)
+		return -errno;
+	return 0;
+}
+
+/* Passes the controllers on from a directory to those below it. */
+static int pass_controllers(const char *path, struct error *err)
+{
+	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char text[512], word[64], *save = NULL;
+
+	if (fd < 0 || read_file(fd, "cgroup.controllers", text, sizeof(text)) < 0)
+		return error_set(err, errno, "controllers of the cgroup %s", path);
+	for (char *name = strtok_r(text, " \n", &save); name != NULL;
+	     name = strtok_r(NULL, " \n", &save)) {
+		int r = str_format(word, sizeof(word), "+%s", name);
+
+		if (r == 0)
+			r = write_file(fd, "cgroup.subtree_control", word);
+		if (r < 0)
+			log_info("a controller of cgroups is not passed on", KV_S("name", name),
+				 KV("errno", -r));
+	}
+	return 0;
+}
+
+int cgroup_prepare(const char *root, struct error *err)
+{
+	char path[PATH_MAX];
+	int r = make_directory(root, "", path, err);
+
+	if (r == 0)
+		r = pass_controllers(root, err);
+	return r < 0 ? r : pass_controllers(path, err);
 }
 
 int cgroup_create(const char *root, const char *id, struct error *err)
@@ -133,6 +187,52 @@ int cgroup_signal(int cgroup, int signum, struct error *err)
 	for (int i = 0; i < count; i++)
 		kill(pids[i], signum); /* one that has ended meanwhile needs none */
 	return count < 0 ? count : 0;
+}
+
+/* Files of controllers, and no path. */
+static bool is_limit(const char *file)
+{
+	return strchr(file, '/') == NULL && strchr(file, '.') != NULL && file[0] != '.' &&
+	       strncmp(file, "cgroup.", 7) != 0;
+}
+
+int cgroup_set(int cgroup, const struct msg_cgroup_value *values, uint32_t count, struct error *err)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const char *file = values[i].file;
+		int r;
+
+		if (!is_limit(file))
+			return error_say(err, EINVAL, "resource limit %s: no file of a limit",
+					 file);
+		r = write_file(cgroup, file, values[i].value);
+		if (r < 0 && !values[i].can_miss)
+			return error_set(err, -r, "resource limit: set %s to \"%s\"", file,
+					 values[i].value);
+		if (r < 0)
+			log_info("a resource limit is not applied", KV_S("file", file),
+				 KV_S("value", values[i].value), KV("errno", -r));
+	}
+	return 0;
+}
+
+int cgroup_freeze(int cgroup, bool freeze, struct error *err)
+{
+	int r = write_file(cgroup, "cgroup.freeze", freeze ? "1" : "0");
+
+	if (r < 0)
+		return error_set(err, -r, freeze ? "freeze the container" : "thaw the container");
+	return 0;
+}
+
+int cgroup_is_frozen(int cgroup, struct error *err)
+{
+	char text[256];
+	int r = read_file(cgroup, "cgroup.events", text, sizeof(text));
+
+	if (r < 0)
+		return error_set(err, -r, "read the container's cgroup.events");
+	return strstr(text, "frozen 1") != NULL;
 }
 
 static void visit_remove(int parent, const char *name, int depth, void *arg)

@@ -15,6 +15,8 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "kata-agent/cgroup.h"
+#include "kata-agent/device-filter.h"
+#include "kata-agent/seccomp.h"
 
 int container_find(struct agent *agent, const char *id, struct container **ret_container,
 		   struct error *err)
@@ -40,6 +42,8 @@ void container_forget_client(struct container *container, const struct client *c
 {
 	if (container->waiting.client == client)
 		container->waiting.client = NULL;
+	if (container->pausing.client == client)
+		container->pausing.client = NULL;
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -62,6 +66,7 @@ static void forget(struct container *c)
 			process_forget(p);
 	}
 	fd_close(&c->cgroup);
+	seccomp_fini(&c->seccomp);
 	uv_close((uv_handle_t *)&c->timer, on_timer_closed);
 }
 
@@ -73,6 +78,72 @@ static bool has_processes(const struct container *c)
 	}
 	return false;
 }
+
+/* --- pause ------------------------------------------------------------------------------------ */
+
+/* Nobody looks for a frozen container any more; who waits for it is told why. */
+static void stop_pausing(struct container *c, const char *why)
+{
+	struct client_request request = c->pausing;
+	struct error err;
+
+	c->pausing.client = NULL;
+	uv_timer_stop(&c->timer);
+	error_say(&err, ECANCELED, "container %s %s", c->id, why);
+	client_fail(&request, &err);
+}
+
+static void look_if_frozen(uv_timer_t *timer)
+{
+	struct container *c = timer->data;
+	struct client_request request = c->pausing;
+	struct error err;
+	int r = cgroup_is_frozen(c->cgroup, &err);
+
+	if (r > 0) {
+		c->pausing.client = NULL;
+		log_info("container paused", KV_S("container", c->id));
+		client_reply(&request, MSG_DONE, NULL);
+	} else if (r < 0 || deadline_left_ms(c->deadline) == 0) {
+		cgroup_freeze(c->cgroup, false, NULL);
+		stop_pausing(c, "does not stand still");
+	} else {
+		uv_timer_start(&c->timer, look_if_frozen, CONTAINER_RETRY_MS, 0);
+	}
+}
+
+int container_pause(struct container *container, const struct client_request *request,
+		    struct error *err)
+{
+	int r;
+
+	if (!container_is_alive(container))
+		return error_say(err, ESRCH, "container not running");
+	if (container->pausing.client != NULL)
+		return error_say(err, EBUSY, "container %s is being paused", container->id);
+	r = cgroup_freeze(container->cgroup, true, err);
+	if (r < 0)
+		return error_prefix(err, "pause container %s", container->id);
+	container->pausing = *request;
+	container->deadline = deadline_in_ms(CONTAINER_PAUSE_MS);
+	look_if_frozen(&container->timer);
+	return 0;
+}
+
+int container_resume(struct container *container, struct error *err)
+{
+	int r;
+
+	if (container->pausing.client != NULL)
+		stop_pausing(container, "is resumed");
+	r = cgroup_freeze(container->cgroup, false, err);
+	if (r < 0)
+		return error_prefix(err, "resume container %s", container->id);
+	log_info("container resumed", KV_S("container", container->id));
+	return 0;
+}
+
+/* --- removal ---------------------------------------------------------------------------------- */
 
 static void try_to_finish(struct container *c);
 
@@ -120,6 +191,7 @@ int container_remove(struct container *container, const struct client_request *r
 	r = cgroup_signal(container->cgroup, SIGKILL, err);
 	if (r < 0)
 		return error_prefix(err, "remove container %s", container->id);
+	stop_pausing(container, "is being removed");
 	container->removing = true;
 	container->waiting = *request;
 	container->deadline = deadline_in_ms(CONTAINER_REMOVE_MS);
@@ -161,12 +233,27 @@ static struct container *make(struct agent *agent, const char *id, struct error 
 	return c;
 }
 
+/* Everything that holds before its first process is there. */
+static int limit(struct container *c, const struct msg_create *create, struct error *err)
+{
+	int r = seccomp_copy(&create->seccomp, &c->seccomp, err);
+
+	if (r == 0)
+		r = cgroup_set(c->cgroup, create->cgroup, create->n_cgroup, err);
+	if (r == 0)
+		r = device_filter_attach(c->cgroup, create->device_rules, create->n_device_rules,
+					 err);
+	return r;
+}
+
 int container_create(struct agent *agent, const struct msg_create *create,
 		     const struct client_request *request, struct error *err)
 {
 	struct container *c;
 	int r = id_check(create->container, err);
 
+	if (r == 0)
+		r = seccomp_check(&create->seccomp, err);
 	if (r < 0)
 		return r;
 	if (container_find(agent, create->container, &c, NULL) == 0)
@@ -174,7 +261,9 @@ int container_create(struct agent *agent, const struct msg_create *create,
 	c = make(agent, create->container, err);
 	if (c == NULL)
 		return -err->num;
-	r = process_spawn(c, &create->process, create, request, &c->first, err);
+	r = limit(c, create, err);
+	if (r == 0)
+		r = process_spawn(c, &create->process, create, request, &c->first, err);
 	if (r < 0) {
 		cgroup_remove(agent->options.cgroup, c->id, NULL);
 		forget(c);

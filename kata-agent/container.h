@@ -17,11 +17,13 @@ struct container {
 	struct agent *agent;
 	char id[ID_MAX + 1];
 	int cgroup;
-	struct process *first; /* NULL before it is forked */
+	struct msg_seccomp seccomp; /* filter of all its processes */
+	struct process *first;      /* NULL before it is forked */
 	bool removing;
-	int64_t deadline; /* of the removal */
-	uv_timer_t timer;
+	int64_t deadline; /* of the removal, or of PAUSE */
+	uv_timer_t timer; /* looks again at what waiting or pausing wait for; never both */
 	struct client_request waiting; /* REMOVE */
+	struct client_request pausing; /* PAUSE */
 };
 
 /* Begins a container; the request is answered when its first process is prepared. */
@@ -41,6 +43,16 @@ bool container_is_alive(const struct container *container);
  */
 int container_remove(struct container *container, const struct client_request *request,
 		     struct error *err);
+
+/*
+ * Freezes it; the request is answered when all of it stands still, with FAILED when that takes over
+ * CONTAINER_PAUSE_MS, and then it goes on.
+ */
+int container_pause(struct container *container, const struct client_request *request,
+		    struct error *err);
+int container_resume(struct container *container, struct error *err);
+
+enum { CONTAINER_PAUSE_MS = 5000 };
 
 enum { CONTAINER_REMOVE_MS = 10000, CONTAINER_RETRY_MS = 5 };
 

@@ -26,6 +26,8 @@
 #include "kata-agent/lookup.h"
 #include "kata-agent/resolve.h"
 #include "kata-agent/rootfs.h"
+#include "kata-agent/seccomp.h"
+#include "kata-agent/sysctl.h"
 #include "kata-agent/terminal.h"
 
 /* Where the descriptors of the plan lie once the others are closed. */
@@ -107,12 +109,16 @@ static int make_container(const struct enter_plan *plan, struct terminal *termin
 			  struct error *err)
 {
 	const char *name = plan->create->hostname;
+	int r;
 
 	/* Here, not at clone: the namespace's root is the cgroup the process is in now. */
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return error_set(err, errno, "make a cgroup namespace");
 	if (name[0] != '\0' && sethostname(name, strlen(name)) < 0)
 		return error_set(err, errno, "set the host name");
+	r = sysctl_set_all(plan->create->sysctls, plan->create->n_sysctls, err);
+	if (r < 0)
+		return r;
 	return rootfs_enter(plan->create, plan->share, terminal, err);
 }
 
@@ -203,7 +209,8 @@ static int check_cwd(const char *cwd, struct error *err)
 
 /*
  * The bounding set needs a capability that goes with the others, so it is first. The directory is
- * tried as root, and again as the user where root may not (runc's order).
+ * tried as root, and again as the user where root may not (runc's order). Without no_new_privs the
+ * filter needs CAP_SYS_ADMIN, so it comes while that is there; else it is last of all, at exec.
  */
 static int change_rights(const struct enter_plan *plan, struct error *err)
 {
@@ -222,6 +229,8 @@ static int change_rights(const struct enter_plan *plan, struct error *err)
 		sets = process->capabilities;
 	caps_narrow(&sets, available);
 	r = caps_limit(sets.bounding, err);
+	if (r == 0 && !process->no_new_privileges)
+		r = seccomp_load(plan->seccomp, err);
 	if (r == 0)
 		r = change_user(plan, err);
 	if (r < 0)
@@ -330,6 +339,8 @@ void enter_run(const struct enter_plan *prepared)
 		fail(&plan, &err);
 	if (send(plan.status, &ready, 1, MSG_NOSIGNAL) != 1 || await_start(plan.status) < 0)
 		_exit(127);
+	if (plan.process->no_new_privileges && seccomp_load(plan.seccomp, &err) < 0)
+		fail(&plan, &err);
 	execve(program, plan.process->args.items, plan.env);
 	error_set(&err, errno, "exec: \"%s\"", program);
 	fail(&plan, &err);

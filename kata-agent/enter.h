@@ -35,13 +35,14 @@ struct enter_failure {
 /* Everything the child needs, prepared by the agent before the fork. All of it is borrowed. */
 struct enter_plan {
 	const struct msg_process *process;
-	const struct msg_create *create; /* of a container's first process, else NULL */
-	const char *share;               /* first process: path of the shared directory */
-	int init_pidfd;                  /* a further process: whose namespaces it joins */
-	int status;                      /* the socket to the agent */
-	int stdio[3];                    /* for 0, 1 and 2; -1 with a terminal */
-	char **env;                      /* with a free place before its NULL */
-	const gid_t *groups;             /* process->groups as an array */
+	const struct msg_create *create;   /* of a container's first process, else NULL */
+	const struct msg_seccomp *seccomp; /* the container's */
+	const char *share;                 /* first process: path of the shared directory */
+	int init_pidfd;                    /* a further process: whose namespaces it joins */
+	int status;                        /* the socket to the agent */
+	int stdio[3];                      /* for 0, 1 and 2; -1 with a terminal */
+	char **env;                        /* with a free place before its NULL */
+	const gid_t *groups;               /* process->groups as an array */
 	bool reset_oom; /* write oom_score_adj even when the process asks for none */
 };
 

@@ -135,6 +135,35 @@ static int on_remove(struct client_request *request, const void *body, struct er
 	return r < 0 ? r : ANSWERED;
 }
 
+static int on_pause(struct client_request *request, const void *body, struct error *err)
+{
+	const struct msg_pause *pause = body;
+	struct container *container;
+	int r = container_find(request->client->agent, pause->container, &container, err);
+
+	if (r == 0)
+		r = container_pause(container, request, err);
+	return r < 0 ? r : ANSWERED;
+}
+
+static int on_resume(struct client_request *request, const void *body, struct error *err)
+{
+	const struct msg_resume *resume = body;
+	struct container *container;
+	int r = container_find(request->client->agent, resume->container, &container, err);
+
+	return r < 0 ? r : container_resume(container, err);
+}
+
+static int on_update(struct client_request *request, const void *body, struct error *err)
+{
+	const struct msg_update *update = body;
+	struct container *container;
+	int r = container_find(request->client->agent, update->container, &container, err);
+
+	return r < 0 ? r : cgroup_set(container->cgroup, update->cgroup, update->n_cgroup, err);
+}
+
 static int on_shutdown(struct client_request *request, const void *body, struct error *err)
 {
 	struct agent *agent = request->client->agent;
@@ -159,6 +188,9 @@ static const struct row {
 	{ MSG_WINSIZE, FROM_SHIM, on_winsize },
 	{ MSG_PS, FROM_RUNTIME, on_ps },
 	{ MSG_REMOVE, FROM_RUNTIME, on_remove },
+	{ MSG_PAUSE, FROM_RUNTIME, on_pause },
+	{ MSG_RESUME, FROM_RUNTIME, on_resume },
+	{ MSG_UPDATE, FROM_RUNTIME, on_update },
 	{ MSG_SHUTDOWN, FROM_RUNTIME, on_shutdown },
 };
 

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/process.h"
 #include "kata-agent/agent.h"
+#include "kata-agent/cgroup.h"
 
 #define SHARE_TAG "share"
 
@@ -67,6 +68,8 @@ int sandbox_prepare(struct agent *agent, const struct msg_create_sandbox *wanted
 		r = set_clock(wanted->time_ns, err);
 	if (r == 0 && agent->options.guest && wanted->share)
 		r = mount_share(agent, err);
+	if (r == 0)
+		r = cgroup_prepare(agent->options.cgroup, err);
 	if (r < 0)
 		return r;
 	agent->sandboxed = true;

@@ -119,6 +119,7 @@ int spawn_process(struct container *container, const struct msg_process *wanted,
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set(err, errno, "make a socket");
 	prepared.status = pair[1];
+	plan.seccomp = &container->seccomp;
 	plan.share = agent->options.share;
 	if (create == NULL)
 		plan.init_pidfd = container->first->pidfd;
