@@ -62,11 +62,14 @@ int cmd_delete(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_exec(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_kill(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_list(const struct cli *cli, int argc, char **argv, struct error *err);
+int cmd_pause(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_ps(const struct cli *cli, int argc, char **argv, struct error *err);
+int cmd_resume(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_run(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_spec(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_start(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_state(const struct cli *cli, int argc, char **argv, struct error *err);
+int cmd_update(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_check(const struct cli *cli, int argc, char **argv, struct error *err);
 
 #endif

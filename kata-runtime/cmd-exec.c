@@ -18,7 +18,7 @@ struct exec_arguments {
 	struct container_options options;
 	const char *process_file, *cwd, *user, *label, *apparmor, *cgroup;
 	struct cli_list env, caps, gids;
-	bool tty, no_new_privs, ignore_paused, help;
+	bool tty, no_new_privs, help;
 	struct cli_list words;
 };
 
@@ -52,8 +52,8 @@ static int parse(int argc, char **argv, struct exec_arguments *a, struct error *
 		{ "cgroup", 0, CLI_TEXT, &a->cgroup, "refused: the container has one cgroup" },
 		{ "preserve-fds", 0, CLI_TEXT, &a->options.preserve_fds,
 		  "0: a VM gets no descriptors of the host" },
-		{ "ignore-paused", 0, CLI_FLAG, &a->ignore_paused,
-		  "accepted: no container is paused yet" },
+		{ "ignore-paused", 0, CLI_FLAG, &a->options.ignore_paused,
+		  "also in a paused container" },
 		{ "help", 'h', CLI_FLAG, &a->help, "print this" },
 	};
 	int r = cli_parse(options, ARRAY_SIZE(options), argc, argv, 2, &a->words, err);

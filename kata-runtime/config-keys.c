@@ -70,7 +70,8 @@ const struct config_key config_keys[] = {
 	  .min = 128,
 	  .max = 1048576,
 	  .unit = "MiB",
-	  .meaning = "Memory of a VM, its kernel's included." },
+	  .meaning = "Memory of a VM, its kernel's included. A container with a limit of its own "
+		     "gets a VM of that and 128 MiB and a 22nd part more, when this is larger." },
 	{ .section = "hypervisor",
 	  .name = "virtio_fs_daemon",
 	  .type = CONFIG_DAEMON,

@@ -24,6 +24,7 @@
 #include "kata-runtime/guest-spec.h"
 #include "kata-runtime/logs.h"
 #include "kata-runtime/process-io.h"
+#include "kata-runtime/resources.h"
 #include "kata-runtime/sandbox.h"
 #include "kata-runtime/share.h"
 #include "kata-runtime/shim.h"
@@ -303,6 +304,11 @@ static int hand_in(struct creation *c, struct error *err)
 	return r;
 }
 
+static uint64_t host_memory_mib(void)
+{
+	return ((uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE)) >> 20;
+}
+
 /* The VM, up to its agent's hello. */
 static int start_sandbox(struct creation *c, struct error *err)
 {
@@ -313,6 +319,9 @@ static int start_sandbox(struct creation *c, struct error *err)
 	c->sandbox.config = &c->config;
 	c->sandbox.cgroup = &c->cgroup;
 	c->sandbox.state = &c->state;
+	c->sandbox.memory_mib =
+		resources_vm_memory_mib(c->spec->resources.memory_limit,
+					c->config.hypervisor.default_memory, host_memory_mib());
 	c->sandbox.debug = c->cli->debug;
 	r = sandbox_start(&c->sandbox, deadline_in_ms(LAUNCH_MS), err);
 	if (r == 0)

@@ -137,6 +137,10 @@ static int execute(struct execution *e, const char *id, struct error *err)
 		r = error_say(err, ESRCH, "cannot exec in a stopped container");
 	if (r == 0 && container_status(&e->state) == STATUS_CREATING)
 		r = error_say(err, EAGAIN, "cannot exec in a container that is being created");
+	if (r == 0 && container_status(&e->state) == STATUS_PAUSED && !e->options->ignore_paused)
+		r = error_say(
+			err, EBUSY,
+			"cannot exec in a paused container (use --ignore-paused to override)");
 	if (r == 0)
 		r = config_load(e->cli->config_file, &e->config, err);
 	if (r < 0)

@@ -54,7 +54,7 @@ enum container_status container_status(const struct state *state)
 		return STATUS_CREATING;
 	if (!process_alive(state->shim.pid, state->shim.start_ticks))
 		return STATUS_STOPPED;
-	return state->status;
+	return state->paused ? STATUS_PAUSED : state->status;
 }
 
 const char *container_status_name(const struct state *state)
@@ -64,9 +64,8 @@ const char *container_status_name(const struct state *state)
 	return status_name(status == STATUS_STARTING ? STATUS_RUNNING : status);
 }
 
-/* Starts the runtime's log for a verb on a container that exists. */
-static int begin(const struct cli *cli, const char *id, struct store *store, struct state *state,
-		 struct error *err)
+int container_begin(const struct cli *cli, const char *id, struct store *store, struct state *state,
+		    struct error *err)
 {
 	struct config config;
 	int r = container_load(cli, id, store, state, err);
@@ -95,6 +94,8 @@ static int start_locked(const struct store *store, struct state *state, struct e
 	case STATUS_STARTING:
 	case STATUS_RUNNING:
 		return error_say(err, EBUSY, "cannot start an already running container");
+	case STATUS_PAUSED:
+		return error_say(err, EBUSY, "cannot start a paused container");
 	default:
 		return error_say(err, EINVAL, "cannot start a container that has stopped");
 	}
@@ -113,19 +114,26 @@ static int start_locked(const struct store *store, struct state *state, struct e
 	return store_write_state(store, state, err);
 }
 
+int container_lock(const struct cli *cli, const char *id, struct store *ret_store,
+		   struct state *ret_state, struct store_lock *ret_lock, struct error *err)
+{
+	int r = container_begin(cli, id, ret_store, ret_state, err);
+
+	if (r == 0)
+		r = store_lock(ret_store, ret_state->sid, deadline_in_ms(LOCK_MS), ret_lock, err);
+	if (r < 0)
+		return r;
+	state_fini(ret_state); /* what it was before we had the lock */
+	return container_load(cli, id, ret_store, ret_state, err);
+}
+
 int container_start(const struct cli *cli, const char *id, struct error *err)
 {
 	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
 	CLEANUP(state_fini) struct state state = { 0 };
 	struct store store;
-	int r = begin(cli, id, &store, &state, err);
+	int r = container_lock(cli, id, &store, &state, &lock, err);
 
-	if (r == 0)
-		r = store_lock(&store, state.sid, deadline_in_ms(LOCK_MS), &lock, err);
-	if (r < 0)
-		return r;
-	state_fini(&state); /* what it was before we had the lock */
-	r = container_load(cli, id, &store, &state, err);
 	return r < 0 ? r : start_locked(&store, &state, err);
 }
 
@@ -156,7 +164,7 @@ int container_kill(const struct cli *cli, const char *id, int signal, bool all, 
 {
 	CLEANUP(state_fini) struct state state = { 0 };
 	struct store store;
-	int r = begin(cli, id, &store, &state, err);
+	int r = container_begin(cli, id, &store, &state, err);
 
 	if (r < 0)
 		return r;
@@ -311,7 +319,7 @@ int container_delete(const struct cli *cli, const char *id, bool force, struct e
 		return r;
 	if (!store_exists(&store, id, sid))
 		return force ? 0 : error_say(err, ENOENT, "container does not exist: %s", id);
-	begin(cli, id, &store, &state, NULL);
+	container_begin(cli, id, &store, &state, NULL);
 	r = force ? lock_by_force(&store, sid, &lock, err)
 		  : store_lock(&store, sid, deadline_in_ms(LOCK_MS), &lock, err);
 	return r < 0 ? r : delete_locked(cli, id, &store, sid, force, &lock, err);

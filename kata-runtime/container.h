@@ -19,6 +19,7 @@ struct container_options {
 	const char *pid_file;       /* NULL: none */
 	const char *preserve_fds;   /* NULL or a number; only 0 can be given to a VM */
 	bool detach;                /* nobody waits in the foreground */
+	bool ignore_paused;         /* exec: also in a paused container; it goes on with that */
 };
 
 /* A process of ours that stands in for one in a container, for who waits for it. */
@@ -38,6 +39,17 @@ int container_create(const struct cli *cli, const char *id, const struct contain
 /* Lets its process run. */
 int container_start(const struct cli *cli, const char *id, struct error *err);
 
+/*
+ * Freezes all processes of it, or lets them go on; when it is not so that this can be: "container
+ * not running", "container not paused".
+ */
+int container_pause(const struct cli *cli, const char *id, struct error *err);
+int container_resume(const struct cli *cli, const char *id, struct error *err);
+
+/* Changes limits; what is unset in limits stays. The VM keeps its size. */
+int container_update(const struct cli *cli, const char *id, const struct spec_resources *limits,
+		     struct error *err);
+
 /* Sends a signal: -ESRCH "container not running" when it has stopped, unless all. */
 int container_kill(const struct cli *cli, const char *id, int signal, bool all, struct error *err);
 
@@ -53,10 +65,18 @@ int container_exec(const struct cli *cli, const char *id, const struct spec_proc
 int container_load(const struct cli *cli, const char *id, struct store *ret_store,
 		   struct state *ret_state, struct error *err);
 
+/* As container_load(), for a verb that acts: its log is started. */
+int container_begin(const struct cli *cli, const char *id, struct store *store, struct state *state,
+		    struct error *err);
+
+/* As container_begin(), and the container's lock is taken: nobody else changes the state. */
+int container_lock(const struct cli *cli, const char *id, struct store *ret_store,
+		   struct state *ret_state, struct store_lock *ret_lock, struct error *err);
+
 /* The status as OCI knows it: a container whose shim is gone has stopped. */
 enum container_status container_status(const struct state *state);
 
-/* "creating", "created", "running", "stopped". */
+/* "creating", "created", "running", "paused", "stopped". */
 const char *container_status_name(const struct state *state);
 
 /* Ends and removes all of it, from what the state says. The lock is let go of. */

@@ -1,4 +1,7 @@
-/* From config.json to CREATE: see guest-spec.h. Pure but for looking at mount sources. */
+/*
+ * From config.json to CREATE: see guest-spec.h. Called by create before anything is made; looks at
+ * mount sources, and else is pure.
+ */
 #include "kata-runtime/guest-spec.h"
 
 #include <errno.h>
@@ -8,8 +11,12 @@
 
 #include "common/cleanup.h"
 #include "common/str.h"
+#include "kata-runtime/seccomp.h"
 #include "kata-runtime/share.h"
 #include "kata-runtime/spec-mount.h"
+#include "kata-runtime/sysctl.h"
+
+enum { SYSCTLS_MAX = 1024 }; /* as protocol.def */
 
 void guest_process_fini(struct msg_process *process)
 {
@@ -164,6 +171,52 @@ static int make_devices(const struct spec *spec, struct msg_create *create, stru
 	return 0;
 }
 
+static int make_sysctls(const struct spec *spec, struct guest_spec *guest, struct error *err)
+{
+	struct msg_create *create = &guest->create;
+	int r = 0;
+
+	if (spec->n_sysctl > SYSCTLS_MAX)
+		return error_say(err, E2BIG, "config.json: linux.sysctl: more than %d members",
+				 SYSCTLS_MAX);
+	create->sysctls = calloc(spec->n_sysctl + 1UL, sizeof(*create->sysctls));
+	guest->sysctls = calloc(spec->n_sysctl + 1UL, sizeof(*guest->sysctls));
+	if (create->sysctls == NULL || guest->sysctls == NULL)
+		return error_set(err, ENOMEM, "sysctls");
+	create->n_sysctls = spec->n_sysctl;
+	for (uint32_t i = 0; r == 0 && i < spec->n_sysctl; i++) {
+		r = sysctl_path(spec->sysctl[i].name, guest->sysctls[i], sizeof(guest->sysctls[i]),
+				err);
+		create->sysctls[i] = (struct msg_sysctl){ .path = guest->sysctls[i],
+							  .value = spec->sysctl[i].value };
+	}
+	return r < 0 ? error_prefix(err, "config.json") : 0;
+}
+
+/* Limits, kernel parameters and the system call filter. */
+static int make_limits(const struct spec *spec, struct guest_spec *guest, struct error *err)
+{
+	struct msg_create *create = &guest->create;
+	int r = resources_make(&spec->resources, &guest->resources, err);
+
+	if (r < 0)
+		return error_prefix(err, "config.json: linux.resources");
+	create->cgroup = guest->resources.values;
+	create->n_cgroup = guest->resources.n_values;
+	create->device_rules = guest->resources.device_rules;
+	create->n_device_rules = guest->resources.n_device_rules;
+	r = make_sysctls(spec, guest, err);
+	if (r < 0)
+		return r;
+	r = seccomp_compile(&spec->seccomp, &guest->seccomp, err);
+	if (r < 0)
+		return error_prefix(err, "config.json");
+	create->seccomp.flags = spec->seccomp.flags;
+	create->seccomp.program =
+		(struct wire_bin){ buf_at(&guest->seccomp), (uint32_t)buf_len(&guest->seccomp) };
+	return 0;
+}
+
 static int fill(const struct spec *spec, const char *container, struct guest_spec *guest,
 		struct error *err)
 {
@@ -174,6 +227,8 @@ static int fill(const struct spec *spec, const char *container, struct guest_spe
 		r = guest_process_make(&spec->process, &create->process, err);
 	if (r == 0)
 		r = make_devices(spec, create, err);
+	if (r == 0)
+		r = make_limits(spec, guest, err);
 	if (r < 0)
 		return r;
 	create->mounts = calloc(spec->n_mounts + 1UL, sizeof(*create->mounts));
@@ -223,5 +278,9 @@ void guest_spec_fini(struct guest_spec *guest)
 	free(guest->shares);
 	free(guest->create.mounts);
 	free(guest->create.devices);
+	free(guest->create.sysctls);
+	free(guest->sysctls);
+	resources_fini(&guest->resources);
+	buf_fini(&guest->seccomp);
 	*guest = (struct guest_spec){ 0 };
 }

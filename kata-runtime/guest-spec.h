@@ -4,8 +4,10 @@
 
 #include <stdbool.h>
 
+#include "common/buf.h"
 #include "common/error.h"
 #include "common/protocol.h"
+#include "kata-runtime/resources.h"
 #include "kata-runtime/spec.h"
 
 /* A host path to hand in before CREATE. */
@@ -24,6 +26,9 @@ struct guest_spec {
 	char rootfs[192];
 	struct mount_options *options; /* one per mount, owner of their data */
 	uint32_t n_options;
+	struct resources resources;
+	struct buf seccomp;   /* the program */
+	char (*sysctls)[256]; /* their paths */
 };
 
 /*

@@ -31,6 +31,9 @@ static const struct verb {
 	{ "state", cmd_state, 1, "print a container's state as JSON" },
 	{ "list", cmd_list, 1, "list the containers of a root" },
 	{ "ps", cmd_ps, 1, "list the processes of a container" },
+	{ "pause", cmd_pause, 1, "make all processes of a container stand still" },
+	{ "resume", cmd_resume, 1, "let them go on" },
+	{ "update", cmd_update, 1, "change a container's resource limits" },
 	{ "spec", cmd_spec, 1, "write a config.json to begin with" },
 	{ "check", cmd_check, 1, "tell what this host gives to a VM" },
 };

@@ -194,7 +194,7 @@ static int make_qemu_args(const struct sandbox *s, struct msg_launch *launch, st
 	struct qemu_config qemu = { .program = c->hypervisor.path,
 				    .sandbox = s->state->sid,
 				    .vcpus = c->hypervisor.default_vcpus,
-				    .memory_mib = c->hypervisor.default_memory,
+				    .memory_mib = s->memory_mib,
 				    .kernel_params = c->hypervisor.kernel_params,
 				    .share = true,
 				    .debug = s->debug || c->hypervisor.enable_debug };

@@ -18,6 +18,7 @@ struct sandbox {
 	struct state *state;         /* monitor is filled in and written */
 	int slot;                    /* the uid slot's lock: handed to the monitor */
 	int control;                 /* the monitor ends when this closes before commit */
+	uint32_t memory_mib;         /* size of the VM */
 	bool debug;
 };
 #define SANDBOX_NONE \

@@ -123,32 +123,6 @@ static int read_paths(const struct json_at *at, const char *key, struct wire_str
 	return r;
 }
 
-/* A profile that wants a supervisor asked cannot be left out: that one would wait for ever. */
-static int check_seccomp(const struct json_at *seccomp, struct error *err)
-{
-	CLEANUP(freep) char *text = NULL;
-	struct json_at list;
-	int r = json_need_object(seccomp, err);
-
-	if (r < 0 || (r = json_get_string(seccomp, "listenerPath", SPEC_PATH_MAX, &text, err)) < 0)
-		return r;
-	if (r > 0 && text[0] != '\0')
-		return json_error(seccomp, err, "seccomp notification is not supported");
-	if (!json_member(seccomp, "syscalls", &list))
-		return 0;
-	r = json_need_list(&list, 65536, err);
-	for (size_t i = 0; r >= 0 && i < json_count(&list); i++) {
-		struct json_at item = json_item(&list, i);
-
-		r = json_need_object(&item, err);
-		if (r == 0)
-			r = json_get_string(&item, "action", 64, &text, err);
-		if (r > 0 && str_eq(text, "SCMP_ACT_NOTIFY"))
-			return json_error(&item, err, "seccomp notification is not supported");
-	}
-	return r < 0 ? r : 0;
-}
-
 /* Whether a mapping is there that this version would have to apply. */
 static int refuse_mappings(const struct json_at *at, struct error *err)
 {
@@ -175,27 +149,12 @@ static int read_propagation(const struct json_at *at, struct spec *spec, struct 
 	return 0;
 }
 
-static int note_sysctls(const struct json_at *list, struct spec *spec, struct error *err)
-{
-	int r = spec_read_pairs(list, &spec->sysctl, &spec->n_sysctl, err);
-
-	for (uint32_t i = 0; r == 0 && i < spec->n_sysctl; i++) {
-		struct json_at named = { .file = list->file,
-					 .up = list,
-					 .key = spec->sysctl[i].name };
-
-		r = spec_note(&spec->unapplied, &named, err);
-	}
-	return r;
-}
-
 int spec_read_linux(const struct json_at *at, struct spec *spec, struct error *err)
 {
-	static const char *const known[] = {
-		"namespaces",  "uidMappings",   "gidMappings", "devices",
-		"cgroupsPath", "resources",     "maskedPaths", "rootfsPropagation",
-		"sysctl",      "readonlyPaths", NULL
-	};
+	static const char *const known[] = { "namespaces",    "uidMappings",       "gidMappings",
+					     "devices",       "cgroupsPath",       "resources",
+					     "maskedPaths",   "rootfsPropagation", "sysctl",
+					     "readonlyPaths", "seccomp",           NULL };
 	struct json_at member;
 	int r = json_need_object(at, err);
 
@@ -206,13 +165,15 @@ int spec_read_linux(const struct json_at *at, struct spec *spec, struct error *e
 	    (r = read_propagation(at, spec, err)) < 0 ||
 	    (r = json_get_string(at, "cgroupsPath", SPEC_PATH_MAX, &spec->cgroups_path, err)) < 0)
 		return r;
-	if (json_member(at, "sysctl", &member) && (r = note_sysctls(&member, spec, err)) < 0)
+	if (json_member(at, "sysctl", &member) &&
+	    (r = spec_read_pairs(&member, &spec->sysctl, &spec->n_sysctl, err)) < 0)
 		return r;
 	if (json_member(at, "resources", &member) &&
-	    (r = spec_read_resources(&member, &spec->unapplied, err)) < 0)
+	    (r = spec_read_resources(&member, &spec->resources, &spec->unapplied, err)) < 0)
 		return r;
-	if (json_member(at, "seccomp", &member) && (r = check_seccomp(&member, err)) < 0)
+	if (json_member(at, "seccomp", &member) &&
+	    (r = spec_read_seccomp(&member, &spec->seccomp, err)) < 0)
 		return r;
-	/* seccomp, personality, intelRdt, timeOffsets, mountLabel and what is newer than this. */
+	/* personality, intelRdt, timeOffsets, mountLabel and what is newer than this. */
 	return spec_note_unknown(&spec->unapplied, at, known, err);
 }

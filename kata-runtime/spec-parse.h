@@ -1,4 +1,4 @@
-/* The parts of the parser of config.json for each other: spec.c, spec-process.c, spec-linux.c. */
+/* The parts of the parser of config.json for each other: spec.c and the other spec-*.c. */
 #ifndef KATA_SPEC_PARSE_H
 #define KATA_SPEC_PARSE_H
 
@@ -18,9 +18,13 @@ enum {
 int spec_read_process(const struct json_at *at, struct spec_process *ret, struct error *err);
 int spec_read_linux(const struct json_at *at, struct spec *spec, struct error *err);
 
-/* Linux resource limits: what holds a real limit goes to unapplied. */
-int spec_read_resources(const struct json_at *at, struct wire_strings *unapplied,
-			struct error *err);
+/* Linux resource limits: a real limit that no cgroup2 of a guest has goes to unapplied. */
+int spec_read_resources(const struct json_at *at, struct spec_resources *ret,
+			struct wire_strings *unapplied, struct error *err);
+
+/* The profile: what this version cannot give (notification) is refused. */
+int spec_read_seccomp(const struct json_at *at, struct spec_seccomp *ret, struct error *err);
+void spec_seccomp_fini(struct spec_seccomp *seccomp);
 
 /* Notes the place of a value that this version does not apply. */
 int spec_note(struct wire_strings *unapplied, const struct json_at *at, struct error *err);
@@ -31,6 +35,8 @@ int spec_note_unknown(struct wire_strings *unapplied, const struct json_at *at,
 
 /* Whether a value says something: not null, "", {} or []. */
 bool spec_says(const struct json_at *at);
+
+void spec_pairs_free(struct spec_pair *pairs, uint32_t count);
 
 /* A path that begins with a slash: a member that has to be there. */
 int spec_read_path(const struct json_at *at, const char *key, char **ret, struct error *err);

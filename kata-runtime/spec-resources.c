@@ -1,85 +1,65 @@
 /*
- * linux.resources of config.json: see spec.h. This version applies none of it, so the types are
- * checked and what holds a real limit is named. Engines send 0 or -1 for "no limit".
+ * linux.resources of config.json, and the same object as the file of `update`: see spec.h. What the
+ * guest's cgroup2 has no file for is named when it is a real limit. Engines send 0 or -1 for "no
+ * limit".
  */
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/cleanup.h"
+#include "common/str.h"
 #include "kata-runtime/spec-parse.h"
 
 enum kind {
 	LIMIT,  /* a number; real when over 0 */
-	SHARES, /* a number; real when neither 0 nor the kernel's default */
 	NUMBER, /* a number; real when not 0 */
 	GIVEN,  /* a number; real when it is there */
 	FLAG,   /* a bool; real when true */
-	TEXT,   /* a string; real when not empty */
 	LIST,   /* a list; real when not empty */
 	OBJECT  /* an object; real when not empty */
 };
-
-enum { CPU_SHARES_DEFAULT = 1024 };
 
 /* key NULL: the section itself. */
 static const struct {
 	const char *section, *key;
 	enum kind kind;
-} limits[] = {
-	{ "memory", "limit", LIMIT },
-	{ "memory", "reservation", LIMIT },
-	{ "memory", "swap", LIMIT },
+} unapplied_limits[] = {
 	{ "memory", "kernel", LIMIT },
 	{ "memory", "kernelTCP", LIMIT },
 	{ "memory", "swappiness", GIVEN },
 	{ "memory", "disableOOMKiller", FLAG },
-	{ "cpu", "shares", SHARES },
-	{ "cpu", "quota", LIMIT },
-	{ "cpu", "burst", LIMIT },
 	{ "cpu", "realtimeRuntime", NUMBER },
-	{ "cpu", "idle", NUMBER },
-	{ "cpu", "cpus", TEXT },
-	{ "cpu", "mems", TEXT },
-	{ "pids", "limit", LIMIT },
-	{ "blockIO", "weight", LIMIT },
 	{ "blockIO", "leafWeight", LIMIT },
 	{ "blockIO", "weightDevice", LIST },
 	{ "blockIO", "throttleReadBpsDevice", LIST },
 	{ "blockIO", "throttleWriteBpsDevice", LIST },
 	{ "blockIO", "throttleReadIOPSDevice", LIST },
 	{ "blockIO", "throttleWriteIOPSDevice", LIST },
-	{ "hugepageLimits", NULL, LIST },
 	{ "network", "classID", LIMIT },
 	{ "network", "priorities", LIST },
 	{ "rdma", NULL, OBJECT },
-	{ "unified", NULL, OBJECT },
 };
 
 /* 1 when the value is a real limit. */
 static int is_real(const struct json_at *at, enum kind kind, struct error *err)
 {
-	CLEANUP(freep) char *text = NULL;
 	int64_t number;
 	bool yes;
 	int r;
 
 	switch (kind) {
 	case LIMIT:
-	case SHARES:
 	case NUMBER:
 	case GIVEN:
 		r = json_to_i64(at, INT64_MIN, INT64_MAX, &number, err);
 		if (r < 0)
 			return r;
-		if (kind == SHARES)
-			return number > 0 && number != CPU_SHARES_DEFAULT;
 		return kind == GIVEN || (kind == LIMIT ? number > 0 : number != 0);
 	case FLAG:
 		r = json_to_bool(at, &yes, err);
 		return r < 0 ? r : yes;
-	case TEXT:
-		r = json_to_string(at, SPEC_PATH_MAX, &text, err);
-		return r < 0 ? r : text[0] != '\0';
 	case LIST:
 		r = json_need_list(at, SPEC_LIST_MAX, err);
 		return r < 0 ? r : spec_says(at);
@@ -90,27 +70,250 @@ static int is_real(const struct json_at *at, enum kind kind, struct error *err)
 	return 0;
 }
 
-int spec_read_resources(const struct json_at *at, struct wire_strings *unapplied, struct error *err)
+static int note_unapplied(const struct json_at *at, struct wire_strings *unapplied,
+			  struct error *err)
 {
 	struct json_at section, member;
-	int r = json_need_object(at, err);
+	int r = 0;
 
-	/* resources.devices is about the host's device nodes; the VM has none of them. */
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(limits); i++) {
-		if (!json_member(at, limits[i].section, &section))
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(unapplied_limits); i++) {
+		if (!json_member(at, unapplied_limits[i].section, &section))
 			continue;
-		if (limits[i].key == NULL) {
+		if (unapplied_limits[i].key == NULL) {
 			member = section;
 		} else {
 			r = json_need_object(&section, err);
 			if (r < 0)
 				return r;
-			if (!json_member(&section, limits[i].key, &member))
+			if (!json_member(&section, unapplied_limits[i].key, &member))
 				continue;
 		}
-		r = is_real(&member, limits[i].kind, err);
+		r = is_real(&member, unapplied_limits[i].kind, err);
 		if (r > 0)
 			r = spec_note(unapplied, &member, err);
 	}
 	return r < 0 ? r : 0;
+}
+
+/* A section's place: 1, or 0 when it is not there. */
+static int find_section(const struct json_at *at, const char *name, struct json_at *ret,
+			struct error *err)
+{
+	int r;
+
+	if (!json_member(at, name, ret))
+		return 0;
+	r = json_need_object(ret, err);
+	return r < 0 ? r : 1;
+}
+
+static int get_limit(const struct json_at *at, const char *key, int64_t *ret, struct error *err)
+{
+	return json_get_i64(at, key, INT64_MIN, INT64_MAX, ret, err);
+}
+
+static int read_memory(const struct json_at *at, struct spec_resources *ret, struct error *err)
+{
+	struct json_at memory;
+	int r = find_section(at, "memory", &memory, err);
+
+	if (r <= 0 || (r = get_limit(&memory, "limit", &ret->memory_limit, err)) < 0 ||
+	    (r = get_limit(&memory, "reservation", &ret->memory_reservation, err)) < 0)
+		return r;
+	return get_limit(&memory, "swap", &ret->memory_swap, err);
+}
+
+static int read_cpu(const struct json_at *at, struct spec_resources *ret, struct error *err)
+{
+	struct json_at cpu;
+	int r = find_section(at, "cpu", &cpu, err);
+
+	if (r <= 0 || (r = json_get_u64(&cpu, "shares", UINT64_MAX, &ret->cpu_shares, err)) < 0 ||
+	    (r = json_get_u64(&cpu, "period", UINT64_MAX, &ret->cpu_period, err)) < 0 ||
+	    (r = get_limit(&cpu, "quota", &ret->cpu_quota, err)) < 0 ||
+	    (r = get_limit(&cpu, "burst", &ret->cpu_burst, err)) < 0 ||
+	    (r = get_limit(&cpu, "idle", &ret->cpu_idle, err)) < 0)
+		return r;
+	ret->has_cpu_idle = r > 0;
+	if ((r = json_get_string(&cpu, "cpus", SPEC_PATH_MAX, &ret->cpus, err)) < 0)
+		return r;
+	return json_get_string(&cpu, "mems", SPEC_PATH_MAX, &ret->mems, err);
+}
+
+static int read_hugepages(const struct json_at *at, struct spec_resources *ret, struct error *err)
+{
+	struct json_at list;
+	void *items;
+	int r;
+
+	if (!json_member(at, "hugepageLimits", &list))
+		return 0;
+	r = spec_new_items(&list, 64, sizeof(*ret->hugepages), &items, &ret->n_hugepages, err);
+	if (r < 0)
+		return r;
+	ret->hugepages = items;
+	for (uint32_t i = 0; r >= 0 && i < ret->n_hugepages; i++) {
+		struct json_at item = json_item(&list, i);
+		struct json_at size = { .file = at->file, .up = &item, .key = "pageSize" };
+
+		r = json_need_object(&item, err);
+		if (r == 0)
+			r = json_get_string(&item, "pageSize", 16, &ret->hugepages[i].size, err);
+		if (r == 0 ||
+		    (r > 0 &&
+		     ret->hugepages[i].size[strspn(ret->hugepages[i].size, "0123456789KMGB")] !=
+			     '\0'))
+			return json_error(&size, err, "expected a size as 2MB");
+		if (r > 0)
+			r = json_get_u64(&item, "limit", UINT64_MAX, &ret->hugepages[i].limit, err);
+	}
+	return r;
+}
+
+/* Files of one's own cgroup only, and none that is not a limit. */
+static int check_unified(const struct json_at *list, const struct spec_pair *pair,
+			 struct error *err)
+{
+	struct json_at named = { .file = list->file, .up = list, .key = pair->name };
+
+	if (strlen(pair->name) > 64 || strchr(pair->name, '.') == NULL || pair->name[0] == '.' ||
+	    pair->name[strspn(pair->name, "abcdefghijklmnopqrstuvwxyz"
+					  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] != '\0' ||
+	    str_starts(pair->name, "cgroup."))
+		return json_error(&named, err, "expected the name of a controller's file");
+	if (strlen(pair->value) > SPEC_PATH_MAX)
+		return json_error(&named, err, "the value is over %d bytes", SPEC_PATH_MAX);
+	return 0;
+}
+
+static int read_unified(const struct json_at *at, struct spec_resources *ret, struct error *err)
+{
+	struct json_at list;
+	int r;
+
+	if (!json_member(at, "unified", &list))
+		return 0;
+	r = spec_read_pairs(&list, &ret->unified, &ret->n_unified, err);
+	if (r == 0 && ret->n_unified > 256)
+		return json_error(&list, err, "more than 256 members");
+	for (uint32_t i = 0; r == 0 && i < ret->n_unified; i++)
+		r = check_unified(&list, &ret->unified[i], err);
+	return r;
+}
+
+/* A number of a device rule: none, or -1, is any. */
+static int read_number(const struct json_at *at, const char *key, uint32_t *ret, struct error *err)
+{
+	int64_t number = -1;
+	int r = json_get_i64(at, key, -1, UINT32_MAX - 1, &number, err);
+
+	*ret = number < 0 ? SPEC_DEVICE_ANY : (uint32_t)number;
+	return r < 0 ? r : 0;
+}
+
+static int read_access(const struct json_at *at, struct spec_device_rule *ret, struct error *err)
+{
+	struct json_at member = { .file = at->file, .up = at, .key = "access" };
+	CLEANUP(freep) char *access = NULL;
+	int r = json_get_string(at, "access", 16, &access, err);
+
+	if (r < 0)
+		return r;
+	if (r == 0 || access[0] == '\0' || access[strspn(access, "rwm")] != '\0')
+		return json_error(&member, err, "expected letters of rwm");
+	ret->mknod = strchr(access, 'm') != NULL;
+	ret->read = strchr(access, 'r') != NULL;
+	ret->write = strchr(access, 'w') != NULL;
+	return 0;
+}
+
+static int read_device_rule(const struct json_at *at, struct spec_device_rule *ret,
+			    struct error *err)
+{
+	struct json_at member = { .file = at->file, .up = at, .key = "type" };
+	CLEANUP(freep) char *type = NULL;
+	int r = json_need_object(at, err);
+
+	if (r < 0 || (r = json_get_bool(at, "allow", &ret->allow, err)) < 0 ||
+	    (r = json_get_string(at, "type", 8, &type, err)) < 0)
+		return r;
+	if (type != NULL && strlen(type) > 0 && (strlen(type) != 1 || !strchr("abc", type[0])))
+		return json_error(&member, err, "expected a, b or c");
+	ret->type = type != NULL && type[0] != '\0' ? type[0] : 'a';
+	if ((r = read_number(at, "major", &ret->major, err)) < 0 ||
+	    (r = read_number(at, "minor", &ret->minor, err)) < 0)
+		return r;
+	return read_access(at, ret, err);
+}
+
+static int read_device_rules(const struct json_at *at, struct spec_resources *ret,
+			     struct error *err)
+{
+	struct json_at list;
+	void *items;
+	int r;
+
+	if (!json_member(at, "devices", &list))
+		return 0;
+	r = spec_new_items(&list, SPEC_LIST_MAX, sizeof(*ret->device_rules), &items,
+			   &ret->n_device_rules, err);
+	if (r < 0)
+		return r;
+	ret->device_rules = items;
+	for (uint32_t i = 0; r == 0 && i < ret->n_device_rules; i++) {
+		struct json_at item = json_item(&list, i);
+
+		r = read_device_rule(&item, &ret->device_rules[i], err);
+	}
+	return r;
+}
+
+int spec_read_resources(const struct json_at *at, struct spec_resources *ret,
+			struct wire_strings *unapplied, struct error *err)
+{
+	struct json_at section;
+	int r = json_need_object(at, err);
+
+	if (r < 0 || (r = read_memory(at, ret, err)) < 0 || (r = read_cpu(at, ret, err)) < 0)
+		return r;
+	r = find_section(at, "pids", &section, err);
+	if (r > 0)
+		r = get_limit(&section, "limit", &ret->pids_limit, err);
+	if (r >= 0 && (r = find_section(at, "blockIO", &section, err)) > 0)
+		r = json_get_u32(&section, "weight", 1000, &ret->blkio_weight, err);
+	if (r < 0 || (r = read_hugepages(at, ret, err)) < 0 ||
+	    (r = read_unified(at, ret, err)) < 0 || (r = read_device_rules(at, ret, err)) < 0)
+		return r;
+	return note_unapplied(at, unapplied, err);
+}
+
+int spec_load_resources(int fd, const char *name, struct spec_resources *ret, struct error *err)
+{
+	CLEANUP(json_freep) struct json_object *object = NULL;
+	CLEANUP(json_strings_fini) struct wire_strings unapplied = { 0 };
+	CLEANUP(freep) char *text = NULL;
+	struct json_at root;
+	size_t len;
+	int r;
+
+	*ret = (struct spec_resources){ 0 };
+	r = json_read_fd(fd, name, &text, &len, err);
+	if (r == 0)
+		r = json_parse(name, text, len, false, &object, err);
+	if (r < 0)
+		return r;
+	root = json_root(name, object);
+	return spec_read_resources(&root, ret, &unapplied, err);
+}
+
+void spec_resources_fini(struct spec_resources *resources)
+{
+	free(resources->cpus);
+	free(resources->mems);
+	for (uint32_t i = 0; i < resources->n_hugepages; i++)
+		free(resources->hugepages[i].size);
+	free(resources->hugepages);
+	spec_pairs_free(resources->unified, resources->n_unified);
+	free(resources->device_rules);
+	*resources = (struct spec_resources){ 0 };
 }

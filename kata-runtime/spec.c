@@ -1,7 +1,8 @@
 /*
  * The bundle's config.json: see spec.h. This file holds the document's outer part, memory and
- * warnings; spec-process.c reads processes, spec-linux.c and spec-resources.c the rest. The text
- * comes from the container manager, who is trusted; what image authors put into it is not.
+ * warnings; spec-process.c reads processes, spec-linux.c, spec-resources.c and spec-seccomp.c the
+ * rest. The text comes from the container manager, who is trusted; what image authors put into it
+ * is not.
  */
 #include "kata-runtime/spec.h"
 
@@ -110,6 +111,15 @@ int spec_new_items(const struct json_at *at, size_t max, size_t item_size, void 
 		return error_set(err, ENOMEM, "parse %s", at->file);
 	*ret_count = (uint32_t)json_count(at);
 	return 0;
+}
+
+void spec_pairs_free(struct spec_pair *pairs, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		free(pairs[i].name);
+		free(pairs[i].value);
+	}
+	free(pairs);
 }
 
 struct pairs {
@@ -406,15 +416,6 @@ void spec_warnings(const struct spec *spec, spec_warn_fn *warn, void *userdata)
 		warn(spec->unapplied.items[i], userdata);
 }
 
-static void pairs_free(struct spec_pair *pairs, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		free(pairs[i].name);
-		free(pairs[i].value);
-	}
-	free(pairs);
-}
-
 static void hooks_fini(struct spec_hooks *hooks)
 {
 	for (uint32_t i = 0; i < hooks->count; i++) {
@@ -461,7 +462,7 @@ void spec_free(struct spec *spec)
 	free(spec->mounts);
 	for (size_t kind = 0; kind < HOOK_KINDS; kind++)
 		hooks_fini(&spec->hooks[kind]);
-	pairs_free(spec->annotations, spec->n_annotations);
+	spec_pairs_free(spec->annotations, spec->n_annotations);
 	for (size_t i = 0; i < NAMESPACE_TYPES; i++)
 		free(spec->namespaces[i].path);
 	free(spec->cgroups_path);
@@ -470,7 +471,9 @@ void spec_free(struct spec *spec)
 	free(spec->devices);
 	json_strings_fini(&spec->masked_paths);
 	json_strings_fini(&spec->readonly_paths);
-	pairs_free(spec->sysctl, spec->n_sysctl);
+	spec_pairs_free(spec->sysctl, spec->n_sysctl);
+	spec_resources_fini(&spec->resources);
+	spec_seccomp_fini(&spec->seccomp);
 	json_strings_fini(&spec->unapplied);
 	free(spec);
 }

@@ -103,6 +103,65 @@ struct spec_device {
 	uint32_t uid, gid;
 };
 
+/* A rule about device files; type 'a' is both kinds, SPEC_DEVICE_ANY any number. */
+#define SPEC_DEVICE_ANY UINT32_MAX
+struct spec_device_rule {
+	bool allow;
+	char type; /* 'a', 'b' or 'c' */
+	uint32_t major, minor;
+	bool mknod, read, write;
+};
+
+struct spec_hugepage_limit {
+	char *size; /* "2MB" */
+	uint64_t limit;
+};
+
+/*
+ * linux.resources. Numbers are 0 when unset and negative for no limit, as engines write them;
+ * texts are NULL when unset.
+ */
+struct spec_resources {
+	int64_t memory_limit, memory_reservation, memory_swap; /* bytes; swap: with memory */
+	uint64_t cpu_shares, cpu_period;                       /* period: microseconds */
+	int64_t cpu_quota, cpu_burst;                          /* microseconds a period */
+	bool has_cpu_idle;
+	int64_t cpu_idle;
+	char *cpus, *mems;
+	int64_t pids_limit;
+	uint32_t blkio_weight;
+	struct spec_hugepage_limit *hugepages;
+	uint32_t n_hugepages;
+	struct spec_pair *unified; /* files of cgroup2 and what to write */
+	uint32_t n_unified;
+	struct spec_device_rule *device_rules;
+	uint32_t n_device_rules;
+};
+
+/* linux.seccomp in the numbers of libseccomp. */
+struct spec_seccomp_condition {
+	uint32_t index;
+	int op; /* enum scmp_compare */
+	uint64_t value, value_two;
+};
+
+struct spec_seccomp_rule {
+	struct wire_strings names;
+	uint32_t action; /* SCMP_ACT_* */
+	struct spec_seccomp_condition *conditions;
+	uint32_t n_conditions;
+};
+
+struct spec_seccomp {
+	bool wanted;
+	uint32_t default_action;
+	uint32_t *architectures; /* SCMP_ARCH_*; the native one is always meant */
+	uint32_t n_architectures;
+	uint32_t flags; /* SECCOMP_FILTER_FLAG_* */
+	struct spec_seccomp_rule *rules;
+	uint32_t n_rules;
+};
+
 struct spec {
 	char *bundle; /* absolute, as the caller gave it */
 	char *oci_version;
@@ -124,6 +183,8 @@ struct spec {
 	struct wire_strings masked_paths, readonly_paths;
 	struct spec_pair *sysctl;
 	uint32_t n_sysctl;
+	struct spec_resources resources;
+	struct spec_seccomp seccomp;
 
 	struct wire_strings unapplied; /* see spec_warnings() */
 };
@@ -139,6 +200,13 @@ int spec_parse(const char *name, const char *bundle, const char *text, size_t le
 int spec_load_process(const char *file, struct spec_process **ret, struct error *err);
 int spec_parse_process(const char *name, const char *text, size_t len, struct spec_process **ret,
 		       struct error *err);
+
+/*
+ * The file of `update`: an OCI linux.resources object; fd is read to its end. *ret is zeroed first
+ * and freed by the caller also when this fails: spec_resources_fini().
+ */
+int spec_load_resources(int fd, const char *name, struct spec_resources *ret, struct error *err);
+void spec_resources_fini(struct spec_resources *resources);
 
 /* All accept NULL; the p forms are for CLEANUP(). */
 void spec_free(struct spec *spec);

@@ -16,7 +16,7 @@
 static const char *const status_names[STATUS_COUNT] = {
 	[STATUS_CREATING] = "creating", [STATUS_CREATED] = "created",
 	[STATUS_STARTING] = "starting", [STATUS_RUNNING] = "running",
-	[STATUS_STOPPED] = "stopped",
+	[STATUS_PAUSED] = "paused",     [STATUS_STOPPED] = "stopped",
 };
 
 const char *status_name(enum container_status status)
@@ -168,6 +168,7 @@ int state_format(const struct state *state, char **ret_text, struct error *err)
 	add_u64(o, "guest_pid", state->guest_pid);
 	add_u64(o, "owner", state->owner);
 	json_object_object_add(o, "terminal", json_object_new_boolean(state->terminal));
+	json_object_object_add(o, "paused", json_object_new_boolean(state->paused));
 	add_lists(o, state);
 	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
 							 JSON_C_TO_STRING_NOSLASHESCAPE);
@@ -256,7 +257,9 @@ static int get_numbers(const struct json_at *at, struct state *state, struct err
 			 err);
 	if (r == 0)
 		r = need(at, "terminal", json_get_bool(at, "terminal", &state->terminal, err), err);
-	return r;
+	if (r == 0)
+		r = json_get_bool(at, "paused", &state->paused, err);
+	return r < 0 ? r : 0;
 }
 
 static int add_annotation(const struct json_at *member, void *userdata, struct error *err)

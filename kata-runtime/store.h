@@ -36,6 +36,7 @@ enum container_status {
 	STATUS_CREATED,
 	STATUS_STARTING, /* start has begun; shown as running */
 	STATUS_RUNNING,
+	STATUS_PAUSED, /* never in state.json: there it is a member of its own */
 	STATUS_STOPPED,
 	STATUS_COUNT
 };
@@ -63,6 +64,7 @@ struct state {
 	char *netns;                 /* path to join; "": the shim's own */
 	uint32_t owner;              /* uid of who created it */
 	bool terminal;
+	bool paused; /* its processes stand still; status is what it was before */
 	struct spec_pair *annotations;
 	uint32_t n_annotations;
 };

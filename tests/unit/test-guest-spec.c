@@ -103,6 +103,30 @@ Test(guest_spec, can_be_encoded)
 	spec_free(spec);
 }
 
+Test(guest_spec, limits)
+{
+	struct error err = { 0 };
+	struct guest_spec g;
+	struct spec *spec;
+
+	cr_assert_eq(make("",
+			  "\"sysctl\":{\"net.ipv4.ip_forward\":\"1\"},\"resources\":{\"pids\":"
+			  "{\"limit\":5},\"devices\":[{\"allow\":true,\"access\":\"r\"}]},"
+			  "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_LOG\",\"flags\":[]}",
+			  &spec, &g, &err),
+		     0, "%s", err.text);
+	cr_assert_eq(g.create.n_sysctls, 1);
+	cr_expect_str_eq(g.create.sysctls[0].path, "net/ipv4/ip_forward");
+	cr_expect_str_eq(g.create.sysctls[0].value, "1");
+	cr_assert_eq(g.create.n_cgroup, 1);
+	cr_expect_str_eq(g.create.cgroup[0].file, "pids.max");
+	cr_expect_eq(g.create.n_device_rules, 1);
+	cr_expect(g.create.seccomp.program.len > 0 && g.create.seccomp.program.len % 8 == 0);
+	cr_expect_eq(g.create.seccomp.flags, 0);
+	guest_spec_fini(&g);
+	spec_free(spec);
+}
+
 static const struct {
 	const char *mounts, *linux_part, *named;
 } refused[] = {
@@ -111,6 +135,8 @@ static const struct {
 	{ "{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"/sys\"}", "", "sysfs" },
 	{ "{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"/nosuch/dir\"}", "",
 	  "/nosuch/dir" },
+	{ "", "\"sysctl\":{\"vm.swappiness\":\"1\"}", "\"vm.swappiness\" is not in a separate" },
+	{ "", "\"resources\":{\"memory\":{\"swap\":5}}", "linux.resources: a limit of swap" },
 	{ "", "\"namespaces\":[{\"type\":\"pid\",\"path\":\"/proc/1/ns/pid\"}]", "pid namespace" },
 	{ "", "\"namespaces\":[{\"type\":\"ipc\",\"path\":\"/proc/1/ns/ipc\"}]", "ipc namespace" },
 };

@@ -1,0 +1,98 @@
+/*
+ * What a container's processes are allowed while it runs: pause, resume, update; see container.h.
+ * Runs in kata-runtime as root. state.json says "paused" only once the agent has said so.
+ */
+#include <errno.h>
+
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "common/log.h"
+#include "kata-runtime/container.h"
+#include "kata-runtime/resources.h"
+#include "kata-runtime/sandbox.h"
+
+enum { AGENT_MS = 10000 };
+
+static int ask(const struct store *store, const struct state *state, enum msg_type type,
+	       const void *body, struct error *err)
+{
+	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
+	int64_t deadline = deadline_in_ms(AGENT_MS);
+	int r = sandbox_connect(store, state, &decoder, deadline, err);
+
+	return r < 0 ? r : decoder_request(&decoder, type, body, deadline, NULL, NULL, err);
+}
+
+static bool can_be_paused(const struct state *state)
+{
+	switch (container_status(state)) {
+	case STATUS_CREATED:
+	case STATUS_STARTING:
+	case STATUS_RUNNING:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int container_pause(const struct cli *cli, const char *id, struct error *err)
+{
+	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
+	CLEANUP(state_fini) struct state state = { 0 };
+	struct msg_pause pause = { .container = (char *)id };
+	struct store store;
+	int r = container_lock(cli, id, &store, &state, &lock, err);
+
+	if (r == 0 && !can_be_paused(&state))
+		r = error_say(err, EINVAL, "container not running");
+	if (r == 0)
+		r = ask(&store, &state, MSG_PAUSE, &pause, err);
+	if (r < 0)
+		return r;
+	state.paused = true;
+	log_info("container paused");
+	return store_write_state(&store, &state, err);
+}
+
+int container_resume(const struct cli *cli, const char *id, struct error *err)
+{
+	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
+	CLEANUP(state_fini) struct state state = { 0 };
+	struct msg_resume resume = { .container = (char *)id };
+	struct store store;
+	int r = container_lock(cli, id, &store, &state, &lock, err);
+
+	if (r == 0 && container_status(&state) != STATUS_PAUSED)
+		r = error_say(err, EINVAL, "container not paused");
+	if (r == 0)
+		r = ask(&store, &state, MSG_RESUME, &resume, err);
+	if (r < 0)
+		return r;
+	state.paused = false;
+	log_info("container resumed");
+	return store_write_state(&store, &state, err);
+}
+
+int container_update(const struct cli *cli, const char *id, const struct spec_resources *limits,
+		     struct error *err)
+{
+	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
+	CLEANUP(resources_fini) struct resources resources = { 0 };
+	CLEANUP(state_fini) struct state state = { 0 };
+	struct msg_update update = { .container = (char *)id };
+	struct store store;
+	int r = container_lock(cli, id, &store, &state, &lock, err);
+
+	if (r == 0 && container_status(&state) == STATUS_STOPPED)
+		r = error_say(err, EINVAL, "container not running");
+	if (r == 0)
+		r = resources_make(limits, &resources, err);
+	if (r < 0)
+		return r;
+	update.cgroup = resources.values;
+	update.n_cgroup = resources.n_values;
+	r = ask(&store, &state, MSG_UPDATE, &update, err);
+	if (r == 0)
+		log_info("limits changed", KV("count", resources.n_values));
+	return r;
+}

@@ -1,0 +1,224 @@
+/*
+ * Resource limits for the guest: see resources.h. Pure; used by create and update. The formulas
+ * are those of opencontainers/cgroups, so that a container is weighed the same under runc.
+ */
+#include "kata-runtime/resources.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/str.h"
+#include "kata-runtime/qemu-args.h"
+
+enum {
+	SHARES_MIN = 2,
+	SHARES_MAX = 262144,
+	WEIGHT_MAX = 10000,
+	PERIOD_DEFAULT_US = 100000,
+	BLKIO_MIN = 10,
+	BLKIO_MAX = 1000,
+	FIXED_VALUES = 16, /* beside hugepages and unified */
+	MIB_SHIFT = 20,
+};
+
+/* The lists have room for all. */
+__attribute__((format(printf, 5, 6))) static int
+add(struct resources *to, const char *file, bool can_miss, struct error *err, const char *fmt, ...)
+{
+	struct msg_cgroup_value *value = &to->values[to->n_values];
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vasprintf(&value->value, fmt, args);
+	va_end(args);
+	if (n < 0) {
+		value->value = NULL;
+		return error_set(err, ENOMEM, "resources");
+	}
+	to->n_values++;
+	value->can_miss = can_miss;
+	value->file = strdup(file);
+	return value->file != NULL ? 0 : error_set(err, ENOMEM, "resources");
+}
+
+/* 0 leaves the file alone. */
+static int add_limit(struct resources *to, const char *file, int64_t limit, struct error *err)
+{
+	if (limit == 0)
+		return 0;
+	return limit < 0 ? add(to, file, false, err, "max")
+			 : add(to, file, false, err, "%" PRId64, limit);
+}
+
+/* v1 counts memory and swap together, v2 swap alone. */
+static int add_swap(struct resources *to, const struct spec_resources *limits, struct error *err)
+{
+	int64_t memory = limits->memory_limit, both = limits->memory_swap;
+
+	if (both == 0)
+		return memory < 0 ? add(to, "memory.swap.max", true, err, "max") : 0;
+	if (both < 0)
+		return add(to, "memory.swap.max", true, err, "max");
+	if (memory <= 0)
+		return error_say(err, EINVAL, "a limit of swap needs one of memory beside it");
+	if (both < memory)
+		return error_say(err, EINVAL,
+				 "the limit of memory and swap together (%" PRId64
+				 ") is below that of memory (%" PRId64 ")",
+				 both, memory);
+	return add(to, "memory.swap.max", true, err, "%" PRId64, both - memory);
+}
+
+static int add_memory(struct resources *to, const struct spec_resources *limits, struct error *err)
+{
+	int r = add_swap(to, limits, err);
+
+	if (r == 0)
+		r = add_limit(to, "memory.max", limits->memory_limit, err);
+	return r < 0 ? r : add_limit(to, "memory.low", limits->memory_reservation, err);
+}
+
+static uint64_t weight_of_shares(uint64_t shares)
+{
+	if (shares < SHARES_MIN)
+		shares = SHARES_MIN;
+	if (shares > SHARES_MAX)
+		shares = SHARES_MAX;
+	return 1 + (shares - SHARES_MIN) * (WEIGHT_MAX - 1) / (SHARES_MAX - SHARES_MIN);
+}
+
+static int add_cpu(struct resources *to, const struct spec_resources *limits, struct error *err)
+{
+	uint64_t period = limits->cpu_period != 0 ? limits->cpu_period : PERIOD_DEFAULT_US;
+	int r = 0;
+
+	if (limits->cpu_shares != 0)
+		r = add(to, "cpu.weight", false, err, "%" PRIu64,
+			weight_of_shares(limits->cpu_shares));
+	if (r == 0 && limits->cpu_quota > 0)
+		r = add(to, "cpu.max", false, err, "%" PRId64 " %" PRIu64, limits->cpu_quota,
+			period);
+	if (r == 0 && limits->cpu_quota < 0)
+		r = add(to, "cpu.max", false, err, "max %" PRIu64, period);
+	if (r == 0 && limits->cpu_burst > 0)
+		r = add(to, "cpu.max.burst", false, err, "%" PRId64, limits->cpu_burst);
+	if (r == 0 && limits->has_cpu_idle)
+		r = add(to, "cpu.idle", true, err, "%" PRId64, limits->cpu_idle);
+	/* The host's processor and node numbers; the guest takes those that it has. */
+	if (r == 0 && limits->cpus != NULL && limits->cpus[0] != '\0')
+		r = add(to, "cpuset.cpus", true, err, "%s", limits->cpus);
+	if (r == 0 && limits->mems != NULL && limits->mems[0] != '\0')
+		r = add(to, "cpuset.mems", true, err, "%s", limits->mems);
+	return r;
+}
+
+/* Only one of the two schedulers' files is there, if any. */
+static int add_blkio(struct resources *to, const struct spec_resources *limits, struct error *err)
+{
+	uint32_t weight = limits->blkio_weight;
+	int r;
+
+	if (weight == 0)
+		return 0;
+	if (weight < BLKIO_MIN || weight > BLKIO_MAX)
+		return error_say(err, EINVAL, "a block I/O weight of %u is not from %d to %d",
+				 weight, BLKIO_MIN, BLKIO_MAX);
+	r = add(to, "io.bfq.weight", true, err, "%u", weight);
+	return r < 0 ? r
+		     : add(to, "io.weight", true, err, "%u",
+			   1 + (weight - BLKIO_MIN) * (WEIGHT_MAX - 1) / (BLKIO_MAX - BLKIO_MIN));
+}
+
+static int add_lists(struct resources *to, const struct spec_resources *limits, struct error *err)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < limits->n_hugepages; i++) {
+		const struct spec_hugepage_limit *huge = &limits->hugepages[i];
+		char file[64];
+
+		if (str_format(file, sizeof(file), "hugetlb.%s.max", huge->size) < 0)
+			return error_set(err, ENAMETOOLONG, "huge pages of %s", huge->size);
+		r = add(to, file, true, err, "%" PRIu64, huge->limit);
+	}
+	for (uint32_t i = 0; r == 0 && i < limits->n_unified; i++)
+		r = add(to, limits->unified[i].name, false, err, "%s", limits->unified[i].value);
+	return r;
+}
+
+static int make_device_rules(struct resources *to, const struct spec_resources *limits,
+			     struct error *err)
+{
+	static char *const kinds[] = { "a", "b", "c" };
+
+	to->device_rules = calloc(limits->n_device_rules + 1UL, sizeof(*to->device_rules));
+	if (to->device_rules == NULL)
+		return error_set(err, ENOMEM, "resources");
+	to->n_device_rules = limits->n_device_rules;
+	for (uint32_t i = 0; i < limits->n_device_rules; i++) {
+		const struct spec_device_rule *rule = &limits->device_rules[i];
+
+		to->device_rules[i] = (struct msg_device_rule){
+			.allow = rule->allow,
+			.kind = kinds[rule->type - 'a'],
+			.major = rule->major,
+			.minor = rule->minor,
+			.access = rule->mknod * 1U + rule->read * 2U + rule->write * 4U,
+		};
+	}
+	return 0;
+}
+
+int resources_make(const struct spec_resources *limits, struct resources *ret, struct error *err)
+{
+	size_t room = FIXED_VALUES + (size_t)limits->n_hugepages + limits->n_unified;
+	int r;
+
+	*ret = (struct resources){ .values = calloc(room, sizeof(*ret->values)) };
+	if (ret->values == NULL)
+		return error_set(err, ENOMEM, "resources");
+	r = add_memory(ret, limits, err);
+	if (r == 0)
+		r = add_cpu(ret, limits, err);
+	if (r == 0)
+		r = add_limit(ret, "pids.max", limits->pids_limit, err);
+	if (r == 0)
+		r = add_blkio(ret, limits, err);
+	if (r == 0)
+		r = add_lists(ret, limits, err);
+	if (r == 0)
+		r = make_device_rules(ret, limits, err);
+	if (r < 0)
+		resources_fini(ret);
+	return r;
+}
+
+void resources_fini(struct resources *resources)
+{
+	for (uint32_t i = 0; i < resources->n_values; i++) {
+		free(resources->values[i].file);
+		free(resources->values[i].value);
+	}
+	free(resources->values);
+	free(resources->device_rules);
+	*resources = (struct resources){ 0 };
+}
+
+uint32_t resources_vm_memory_mib(int64_t limit, uint32_t least_mib, uint64_t host_mib)
+{
+	uint64_t most = host_mib < QEMU_MEMORY_MAX_MIB ? host_mib : QEMU_MEMORY_MAX_MIB;
+	uint64_t mib;
+
+	if (limit <= 0)
+		return least_mib;
+	mib = ((uint64_t)limit >> MIB_SHIFT) + 1;
+	mib += RESOURCES_GUEST_MIB + mib / RESOURCES_GUEST_PART;
+	if (mib > most)
+		mib = most;
+	return mib > least_mib ? (uint32_t)mib : least_mib;
+}
