@@ -212,8 +212,9 @@ static int make_limits(const struct spec *spec, struct guest_spec *guest, struct
 	if (r < 0)
 		return error_prefix(err, "config.json");
 	create->seccomp.flags = spec->seccomp.flags;
-	create->seccomp.program =
-		(struct wire_bin){ buf_at(&guest->seccomp), (uint32_t)buf_len(&guest->seccomp) };
+	if (buf_len(&guest->seccomp) > 0)
+		create->seccomp.program = (struct wire_bin){ buf_at(&guest->seccomp),
+							     (uint32_t)buf_len(&guest->seccomp) };
 	return 0;
 }
 

@@ -119,6 +119,13 @@ static int emit(struct buf *program, uint16_t code, uint8_t jt, uint8_t jf, uint
 	return 0;
 }
 
+static int emit_all(struct buf *program, const struct buf *more, struct error *err)
+{
+	if (buf_len(more) > 0 && buf_append(program, buf_at(more), buf_len(more)) < 0)
+		return error_set(err, ENOMEM, "linux.seccomp");
+	return 0;
+}
+
 /* The greatest number that the profile names, whatever it says about it; -1: none. */
 static int last_call(const struct spec_seccomp *profile, uint32_t architecture)
 {
@@ -180,12 +187,12 @@ static int emit_architecture(struct buf *stub, uint32_t audit, int last, int las
 			 err);
 	if (r == 0)
 		r = emit(stub, BPF_JMP | BPF_JGE | BPF_K, 0, (uint8_t)(n_high + 1), X32_BIT, err);
-	if (r == 0 && buf_append(stub, buf_at(&high), buf_len(&high)) < 0)
-		r = error_set(err, ENOMEM, "linux.seccomp");
+	if (r == 0)
+		r = emit_all(stub, &high, err);
 	if (r == 0)
 		r = emit(stub, BPF_JMP | BPF_JA, 0, 0, (uint32_t)n_low, err);
-	if (r == 0 && buf_append(stub, buf_at(&low), buf_len(&low)) < 0)
-		r = error_set(err, ENOMEM, "linux.seccomp");
+	if (r == 0)
+		r = emit_all(stub, &low, err);
 	return r;
 }
 

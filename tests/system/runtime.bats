@@ -43,7 +43,7 @@ main_bundle() {
 			{ type: "RLIMIT_CORE", soft: 0, hard: 0 }]
 		| .annotations = { "org.example.test": "an annotation" }
 		| .linux.cgroupsPath = "/system-tests/main"
-		| .linux.resources = { pids: { limit: 100 } }
+		| .linux.resources = { pids: { limit: 100 }, memory: { swappiness: 10 } }
 		| .linux.sysctl = { "net.ipv4.ip_forward": "1" }
 		| .linux.seccomp = { defaultAction: "SCMP_ACT_ALLOW" }
 		| .hooks = { poststart: [{ path: "/bin/true" }] }
@@ -414,8 +414,9 @@ inside_as_root() {
 @test "what is not applied is named in one warning" {
 	vm_only
 	expect 0 grep 'level=warning' "$logs/$(sandbox main)/runtime.log"
-	same "$(grep -c 'seccomp' <<<"$output")" 1
-	has "$(grep seccomp <<<"$output")" seccomp resources sysctl hooks
+	same "$(grep -c 'swappiness' <<<"$output")" 1
+	has "$(grep swappiness <<<"$output")" resources.memory.swappiness hooks
+	has_not "$output" seccomp sysctl pids
 }
 
 @test "each component writes a log of its own and no error" {
