@@ -189,12 +189,12 @@ teardown() {
 }
 
 @test "4 containers in parallel" {
-	for i in 1 2 3 4; do
-		in_vm --rm img sh -c "echo parallel $i; exit $i" >"$work/p$i" 2>&1 &
-		pids[i]=$!
+	for number in 1 2 3 4; do
+		in_vm --rm img sh -c "echo parallel $number; exit $number" >"$work/p$number" 2>&1 &
+		pids[number]=$!
 	done
-	for i in 1 2 3 4; do
-		wait "${pids[i]}" && status=0 || status=$?
-		same "$status $(<"$work/p$i")" "$i parallel $i"
+	for number in 1 2 3 4; do
+		wait "${pids[number]}" && status=0 || status=$?
+		same "$status $(<"$work/p$number")" "$number parallel $number"
 	done
 }
