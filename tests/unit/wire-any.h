@@ -178,7 +178,8 @@ static inline const struct wire_field *any_differs(const struct wire_struct *s, 
 		else if (f->type == WIRE_str || f->type == WIRE_raw)
 			differs = strcmp(*ANY_AT(a, f, char *), *ANY_AT(b, f, char *)) != 0;
 		else if (f->type == WIRE_bin)
-			differs = x->len != y->len || memcmp(x->data, y->data, x->len) != 0;
+			differs = x->len != y->len ||
+				  (x->len > 0 && memcmp(x->data, y->data, x->len) != 0);
 		else if (f->type == WIRE_strings)
 			differs = any_strings_differ(ANY_AT(a, f, struct wire_strings),
 						     ANY_AT(b, f, struct wire_strings));
