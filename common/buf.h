@@ -19,9 +19,10 @@ static inline size_t buf_len(const struct buf *buf)
 	return buf->end - buf->start;
 }
 
+/* The first unread byte; NULL while nothing was ever in it. */
 static inline uint8_t *buf_at(const struct buf *buf)
 {
-	return buf->data + buf->start;
+	return buf->data != NULL ? buf->data + buf->start : NULL;
 }
 
 /* Room for n more bytes behind the last one: its address, or NULL when memory is out. */
