@@ -130,7 +130,7 @@ cgroup_files() {
 }
 
 @test "too many processes cannot be made" {
-	run inside 'i=0; while [ $i -lt 30 ]; do sleep 1 & i=$((i + 1)); done; wait'
+	run inside 'i=0; while [ $i -lt 30 ]; do sleep 5 & i=$((i + 1)); done; wait'
 	has "$output" "can't fork"
 }
 
@@ -138,6 +138,7 @@ cgroup_files() {
 	bundle hungry tail /dev/zero
 	limit hungry '.linux.resources.memory = { limit: 67108864, swap: 67108864 }'
 	start hungry
+	eventually 90 ended hungry "$(pid_of hungry)" >/dev/null
 	same "$(exit_code hungry)" 137
 }
 

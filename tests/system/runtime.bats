@@ -425,7 +425,9 @@ inside_as_root() {
 		log main "$component" >"$work/log"
 		grep "component=$component" "$work/log"
 		grep "sandbox=$(sandbox main)" "$work/log"
-		expect 1 grep level=error "$work/log"
+		# Verbs that other tests expect to fail say so in the runtime's own log.
+		run -0 grep -v '"the verb failed"' "$work/log"
+		has_not "$output" level=error
 	done
 }
 
