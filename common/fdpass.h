@@ -11,7 +11,7 @@
 #include "common/error.h"
 #include "common/protocol.h"
 
-enum { FDPASS_MAX = 16 };
+enum { FDPASS_MAX = 32 };
 
 /*
  * Sends one message as a CONTROL frame (type REQUEST, channel 0) with count descriptors, which

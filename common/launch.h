@@ -21,6 +21,8 @@ enum {
 #define LAUNCH_CLIENTS "clients"     /* listening socket client/proxy.sock */
 #define LAUNCH_SLOT "slot"           /* the uid slot's lock */
 #define LAUNCH_CAUSE "cause"         /* file that gets the cause of death */
+#define LAUNCH_NET "net"             /* and a number from 0: a tap device's queue */
+#define LAUNCH_VHOST "vhost"         /* and the same number: /dev/vhost-net for it */
 #define LAUNCH_LOG_AGENT "log-agent" /* logs the worker writes for others */
 #define LAUNCH_LOG_CONSOLE "log-console"
 #define LAUNCH_LOG_QEMU "log-qemu"
@@ -34,7 +36,12 @@ enum {
 	LAUNCH_FD_VIRTIOFS = 13, /* connected to virtiofsd */
 	LAUNCH_FD_KERNEL = 14,
 	LAUNCH_FD_INITRD = 15,
+	LAUNCH_FD_NET = 16,   /* one for each interface */
+	LAUNCH_FD_VHOST = 24, /* and one more where the host has vhost-net */
 };
+
+/* Network interfaces of a VM. */
+enum { LAUNCH_NET_MAX = 8 };
 
 /* virtiofsd: its listening socket, and where the share lies in the monitor's root. */
 enum { LAUNCH_FD_VHOST_USER = 3 };

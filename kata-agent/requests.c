@@ -13,6 +13,7 @@
 #include "kata-agent/agent.h"
 #include "kata-agent/cgroup.h"
 #include "kata-agent/container.h"
+#include "kata-agent/network.h"
 #include "kata-agent/process.h"
 #include "kata-agent/ps.h"
 #include "kata-agent/sandbox.h"
@@ -25,6 +26,12 @@ enum { FROM_RUNTIME = 1 << ROLE_RUNTIME, FROM_SHIM = 1 << ROLE_SHIM };
 static int on_create_sandbox(struct client_request *request, const void *body, struct error *err)
 {
 	return sandbox_prepare(request->client->agent, body, err);
+}
+
+static int on_set_network(struct client_request *request, const void *body, struct error *err)
+{
+	(void)request;
+	return network_set(body, err);
 }
 
 static int on_create(struct client_request *request, const void *body, struct error *err)
@@ -181,6 +188,7 @@ static const struct row {
 	int (*handle)(struct client_request *request, const void *body, struct error *err);
 } table[] = {
 	{ MSG_CREATE_SANDBOX, FROM_RUNTIME, on_create_sandbox },
+	{ MSG_SET_NETWORK, FROM_RUNTIME, on_set_network },
 	{ MSG_CREATE, FROM_RUNTIME, on_create },
 	{ MSG_EXEC, FROM_RUNTIME, on_exec },
 	{ MSG_START, FROM_RUNTIME, on_start },

@@ -21,7 +21,7 @@
 
 enum spawn_rights { SPAWN_QEMU, SPAWN_VIRTIOFSD, SPAWN_WORKER };
 
-enum { SPAWN_FDS_MAX = 16, SPAWN_FD_MAX = 31 };
+enum { SPAWN_FDS_MAX = 32, SPAWN_FD_MAX = 31 };
 
 /* A descriptor of the caller's and its number in the child, 2 to SPAWN_FD_MAX. */
 struct spawn_fd {

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,7 +25,7 @@
 static const struct {
 	const char *name;
 	bool needed;
-} fd_table[VM_FD_COUNT] = {
+} fd_table[VM_FD_NET] = {
 	[VM_FD_QEMU] = { LAUNCH_QEMU, true },
 	[VM_FD_VIRTIOFSD] = { LAUNCH_VIRTIOFSD, false },
 	[VM_FD_KERNEL] = { LAUNCH_KERNEL, true },
@@ -70,13 +71,26 @@ void vm_fini(struct vm *vm)
 	fd_close(&vm->cause_pipe);
 }
 
+/* The place of "net3" behind that of "net0"; VM_FD_COUNT when name is no such thing. */
+static size_t find_numbered(const char *name, const char *start, size_t first)
+{
+	uint64_t number;
+
+	if (!str_starts(name, start) ||
+	    str_to_u64(name + strlen(start), LAUNCH_NET_MAX - 1, &number) < 0)
+		return VM_FD_COUNT;
+	return first + (size_t)number;
+}
+
 static size_t find_name(const char *name)
 {
-	size_t i = 0;
+	size_t at;
 
-	while (i < VM_FD_COUNT && !str_eq(fd_table[i].name, name))
-		i++;
-	return i;
+	for (size_t i = 0; i < ARRAY_SIZE(fd_table); i++)
+		if (str_eq(fd_table[i].name, name))
+			return i;
+	at = find_numbered(name, LAUNCH_NET, VM_FD_NET);
+	return at < VM_FD_COUNT ? at : find_numbered(name, LAUNCH_VHOST, VM_FD_VHOST);
 }
 
 /* Stores the descriptors by name; those that are not stored are closed. */
@@ -112,7 +126,7 @@ int vm_take(struct vm *vm, struct msg_launch *launch, const int *fds, size_t cou
 	r = take_fds(vm, fds, count, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < VM_FD_COUNT; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(fd_table); i++)
 		if (vm->fds[i] < 0 && fd_table[i].needed)
 			return error_say(err, EBADMSG, "LAUNCH has no descriptor %s",
 					 fd_table[i].name);
@@ -200,6 +214,10 @@ static int start_qemu(struct vm *vm, struct links *links, struct error *err)
 	spawn_pass(&spawn, links->vhost_connected, LAUNCH_FD_VIRTIOFS);
 	spawn_pass(&spawn, vm->fds[VM_FD_KERNEL], LAUNCH_FD_KERNEL);
 	spawn_pass(&spawn, vm->fds[VM_FD_INITRD], LAUNCH_FD_INITRD);
+	for (int i = 0; i < LAUNCH_NET_MAX; i++) {
+		spawn_pass(&spawn, vm->fds[VM_FD_NET + i], LAUNCH_FD_NET + i);
+		spawn_pass(&spawn, vm->fds[VM_FD_VHOST + i], LAUNCH_FD_VHOST + i);
+	}
 	return spawn_start(&spawn, &vm->children[VM_QEMU].pid, err);
 }
 
@@ -242,6 +260,10 @@ static void close_given(struct vm *vm, struct links *links)
 	fd_close(&vm->fds[VM_FD_KERNEL]);
 	fd_close(&vm->fds[VM_FD_INITRD]);
 	fd_close(&vm->fds[VM_FD_QMP]);
+	for (int i = 0; i < LAUNCH_NET_MAX; i++) {
+		fd_close(&vm->fds[VM_FD_NET + i]);
+		fd_close(&vm->fds[VM_FD_VHOST + i]);
+	}
 }
 
 /* The monitor's own row: it keeps the slot's lock, the file and the pipe for the cause. */

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "common/error.h"
+#include "common/launch.h"
 #include "common/protocol.h"
 
 /* The descriptors of LAUNCH, in the order of common/launch.h. */
@@ -26,7 +27,9 @@ enum vm_fd {
 	VM_FD_LOG_CONSOLE,
 	VM_FD_LOG_QEMU,
 	VM_FD_LOG_VIRTIOFSD,
-	VM_FD_COUNT
+	VM_FD_NET, /* LAUNCH_NET_MAX of them */
+	VM_FD_VHOST = VM_FD_NET + LAUNCH_NET_MAX,
+	VM_FD_COUNT = VM_FD_VHOST + LAUNCH_NET_MAX
 };
 
 /* In the order in which simultaneous ends are blamed: the later ones follow from the first. */

@@ -22,7 +22,9 @@
 #include "kata-runtime/config.h"
 #include "kata-runtime/container.h"
 #include "kata-runtime/guest-spec.h"
+#include "kata-runtime/hooks.h"
 #include "kata-runtime/logs.h"
+#include "kata-runtime/network.h"
 #include "kata-runtime/process-io.h"
 #include "kata-runtime/resources.h"
 #include "kata-runtime/sandbox.h"
@@ -46,14 +48,19 @@ struct creation {
 	struct shim shim;
 	struct sandbox sandbox;
 	struct decoder decoder;
+	struct network *network;
+	struct network_taps taps;
 	int netns;  /* to join, -1: a new one */
 	int shared; /* s/SID/client */
 	bool on_disk;
+	bool hooked; /* hooks were begun: poststop has its turn when all is undone */
 };
 
 static void creation_fini(struct creation *c)
 {
 	decoder_close(&c->decoder);
+	network_taps_close(&c->taps);
+	free(c->network);
 	fd_close(&c->netns);
 	fd_close(&c->shared);
 	fd_close(&c->sandbox.control);
@@ -71,14 +78,18 @@ static void creation_fini(struct creation *c)
 /* Takes everything back; the first failure's words are kept. */
 static void undo(struct creation *c)
 {
+	const struct hooks_state stopped = { .id = c->state.id, .status = "stopped" };
 	struct error err = { 0 };
 
 	decoder_close(&c->decoder);
+	network_taps_close(&c->taps);
 	shim_abort(&c->shim);
 	fd_close(&c->sandbox.control);
 	fd_close(&c->sandbox.slot);
 	if (c->on_disk && container_destroy(&c->store, &c->state, &c->lock, &err) < 0)
 		log_error("a failed create could not be undone", KV_ERR(&err));
+	if (c->hooked)
+		hooks_run_all(c->spec, HOOK_POSTSTOP, &stopped);
 }
 
 /* --- checks before anything is made --------------------------------------------------------- */
@@ -294,6 +305,43 @@ static int start_shim(struct creation *c, struct error *err)
 	return store_write_state(&c->store, &c->state, err);
 }
 
+/* What later verbs need of config.json even when the bundle has changed or is gone by then. */
+static int keep_spec(struct creation *c, struct error *err)
+{
+	if (c->spec->hooks[HOOK_POSTSTART].count == 0 && c->spec->hooks[HOOK_POSTSTOP].count == 0)
+		return 0;
+	return container_keep_spec(&c->store, &c->state, err);
+}
+
+/* The shim holds the network namespace; hooks fill it (docker's), or it came filled. */
+static int prepare_network(struct creation *c, struct error *err)
+{
+	const struct hooks_state creating = { .id = c->state.id,
+					      .status = "creating",
+					      .pid = c->shim.process.pid };
+	CLEANUP(fd_close) int netns = -1;
+	char path[64];
+	int r = keep_spec(c, err);
+
+	if (r < 0)
+		return r;
+	c->hooked = true;
+	r = hooks_run(c->spec, HOOK_PRESTART, &creating, err);
+	if (r == 0)
+		r = hooks_run(c->spec, HOOK_CREATE_RUNTIME, &creating, err);
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", c->shim.process.pid);
+	netns = open(path, O_RDONLY | O_CLOEXEC);
+	if (netns < 0)
+		return error_set(err, errno, "network namespace of the shim");
+	r = network_attach(netns, c->state.sid, &c->network, &c->taps, err);
+	if (r == 0 && c->network->skipped[0] != '\0')
+		log_warning("parts of the network are not given to the VM",
+			    KV_S("parts", c->network->skipped));
+	return r;
+}
+
 static int hand_in(struct creation *c, struct error *err)
 {
 	int r = 0;
@@ -322,8 +370,11 @@ static int start_sandbox(struct creation *c, struct error *err)
 	c->sandbox.memory_mib =
 		resources_vm_memory_mib(c->spec->resources.memory_limit,
 					c->config.hypervisor.default_memory, host_memory_mib());
+	c->sandbox.network = c->network;
+	c->sandbox.taps = &c->taps;
 	c->sandbox.debug = c->cli->debug;
 	r = sandbox_start(&c->sandbox, deadline_in_ms(LAUNCH_MS), err);
+	network_taps_close(&c->taps); /* the devices live as long as QEMU has them */
 	if (r == 0)
 		r = hand_in(c, err);
 	if (r == 0)
@@ -343,11 +394,29 @@ static int prepare_guest(struct creation *c, struct error *err)
 			       NULL, NULL, err);
 }
 
+static int configure_network(struct creation *c, struct error *err)
+{
+	struct msg_set_network message;
+	int r;
+
+	if (c->network->n_links == 0)
+		return 0;
+	r = network_message(c->network, &message, err);
+	if (r < 0)
+		return r;
+	r = decoder_request(&c->decoder, MSG_SET_NETWORK, &message, deadline_in_ms(AGENT_MS), NULL,
+			    NULL, err);
+	network_message_fini(&message);
+	return r;
+}
+
 static int create_in_guest(struct creation *c, struct error *err)
 {
 	struct decoder_reply reply;
 	int r = prepare_guest(c, err);
 
+	if (r == 0)
+		r = configure_network(c, err);
 	if (r == 0)
 		r = decoder_request(&c->decoder, MSG_CREATE, &c->guest.create,
 				    deadline_in_ms(AGENT_MS), &reply, NULL, err);
@@ -386,6 +455,8 @@ static int create(struct creation *c, const char *id, struct error *err)
 	if (r == 0)
 		r = start_shim(c, err);
 	if (r == 0)
+		r = prepare_network(c, err);
+	if (r == 0)
 		r = start_sandbox(c, err);
 	if (r == 0)
 		r = create_in_guest(c, err);
@@ -405,8 +476,10 @@ int container_create(const struct cli *cli, const char *id, const struct contain
 			      .decoder = DECODER_NONE,
 			      .netns = -1,
 			      .shared = -1 };
-	int r = create(&c, id, err);
+	int r;
 
+	network_taps_init(&c.taps);
+	r = create(&c, id, err);
 	if (r < 0) {
 		undo(&c);
 		return error_prefix(err, str_starts(err->text, "exec: ")

@@ -19,7 +19,10 @@
 #include "common/str.h"
 #include "kata-runtime/cgroup.h"
 #include "kata-runtime/config.h"
+#include "kata-runtime/hooks.h"
+#include "kata-runtime/json.h"
 #include "kata-runtime/logs.h"
+#include "kata-runtime/network.h"
 #include "kata-runtime/sandbox.h"
 #include "kata-runtime/uids.h"
 
@@ -80,11 +83,61 @@ int container_begin(const struct cli *cli, const char *id, struct store *store, 
 	return 0;
 }
 
+/* --- hooks ---------------------------------------------------------------------------------- */
+
+#define KEPT_SPEC "config.json"
+
+int container_keep_spec(const struct store *store, const struct state *state, struct error *err)
+{
+	CLEANUP(freep) char *text = NULL;
+	CLEANUP(fd_close) int fd = -1;
+	char from[PATH_MAX], to[PATH_MAX];
+	size_t len;
+	int r = store_path(store, state->sid, KEPT_SPEC, to, err);
+
+	if (r < 0)
+		return r;
+	if (str_format(from, sizeof(from), "%s/config.json", state->bundle) < 0)
+		return error_set(err, ENAMETOOLONG, "%s", state->bundle);
+	r = json_read_file(from, &text, &len, err);
+	if (r < 0)
+		return r;
+	fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, text, len) != (ssize_t)len)
+		return error_set(err, errno != 0 ? errno : EIO, "write %s", to);
+	return 0;
+}
+
+/* The spec that was kept, when there is one: hooks are the only reason to keep it. */
+static void load_kept_spec(const struct store *store, const struct state *state, struct spec **ret)
+{
+	CLEANUP(freep) char *text = NULL;
+	struct error err = { 0 };
+	char path[PATH_MAX];
+	size_t len;
+
+	if (store_path(store, state->sid, KEPT_SPEC, path, NULL) < 0 || access(path, F_OK) < 0)
+		return;
+	if (json_read_file(path, &text, &len, &err) < 0 ||
+	    spec_parse(path, state->bundle, text, len, ret, &err) < 0)
+		log_error("the container's hooks cannot be read", KV_ERR(&err));
+}
+
+static void run_hooks(const struct spec *spec, enum spec_hook_kind kind, const char *id,
+		      const char *status, pid_t pid)
+{
+	const struct hooks_state state = { .id = id, .status = status, .pid = pid };
+
+	if (spec != NULL)
+		hooks_run_all(spec, kind, &state);
+}
+
 /* --- start ---------------------------------------------------------------------------------- */
 
 static int start_locked(const struct store *store, struct state *state, struct error *err)
 {
 	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
+	CLEANUP(spec_freep) struct spec *spec = NULL;
 	struct msg_start start;
 	int r;
 
@@ -111,7 +164,12 @@ static int start_locked(const struct store *store, struct state *state, struct e
 		return r;
 	state->status = STATUS_RUNNING;
 	log_info("container started");
-	return store_write_state(store, state, err);
+	r = store_write_state(store, state, err);
+	if (r < 0)
+		return r;
+	load_kept_spec(store, state, &spec);
+	run_hooks(spec, HOOK_POSTSTART, state->id, "running", state->shim.pid);
+	return 0;
 }
 
 int container_lock(const struct cli *cli, const char *id, struct store *ret_store,
@@ -208,6 +266,7 @@ int container_destroy(const struct store *store, const struct state *state, stru
 {
 	int64_t deadline = deadline_in_ms(DESTROY_MS);
 	CLEANUP(cgroup_fini) struct cgroup cgroup = { 0 };
+	struct error why = { 0 };
 	char dir[PATH_MAX];
 	int r;
 
@@ -216,6 +275,10 @@ int container_destroy(const struct store *store, const struct state *state, stru
 	r = sandbox_kill(state, deadline, err);
 	if (r == 0)
 		r = wait_shim(state, deadline, err);
+	/* Of what is in a namespace that goes with the shim nothing is left by now. */
+	if (r == 0 && state->netns != NULL && state->netns[0] != '\0' &&
+	    network_clean(state->netns, &why) < 0)
+		log_warning("the network namespace keeps our filters", KV_ERR(&why));
 	if (r == 0)
 		r = cgroup_load(&state->cgroups, false, &cgroup, err);
 	if (r == 0)
@@ -286,6 +349,7 @@ static int delete_locked(const struct cli *cli, const char *id, const struct sto
 			 const char *sid, bool force, struct store_lock *lock, struct error *err)
 {
 	CLEANUP(state_fini) struct state state = { 0 };
+	CLEANUP(spec_freep) struct spec *spec = NULL;
 	struct store same;
 	int r = container_load(cli, id, &same, &state, err);
 
@@ -297,10 +361,13 @@ static int delete_locked(const struct cli *cli, const char *id, const struct sto
 	    container_status(&state) != STATUS_CREATED)
 		return error_say(err, EBUSY, "cannot delete container %s that is not stopped: %s",
 				 id, container_status_name(&state));
+	load_kept_spec(store, &state, &spec);
 	r = container_destroy(store, &state, lock, err);
-	if (r == 0)
-		log_info("container deleted");
-	return r;
+	if (r < 0)
+		return r;
+	log_info("container deleted");
+	run_hooks(spec, HOOK_POSTSTOP, id, "stopped", 0);
+	return 0;
 }
 
 int container_delete(const struct cli *cli, const char *id, bool force, struct error *err)

@@ -79,6 +79,9 @@ enum container_status container_status(const struct state *state);
 /* "creating", "created", "running", "paused", "stopped". */
 const char *container_status_name(const struct state *state);
 
+/* Keeps a copy of the bundle's config.json, for its poststart and poststop hooks. */
+int container_keep_spec(const struct store *store, const struct state *state, struct error *err);
+
 /* Ends and removes all of it, from what the state says. The lock is let go of. */
 int container_destroy(const struct store *store, const struct state *state, struct store_lock *lock,
 		      struct error *err);

@@ -54,6 +54,10 @@ static int check(const struct qemu_config *config, struct error *err)
 					    config->max_memory_mib > QEMU_MEMORY_MAX_MIB))
 		return error_say(err, EINVAL, "QEMU: at most %u MiB of memory: expected %u to %d",
 				 config->max_memory_mib, config->memory_mib, QEMU_MEMORY_MAX_MIB);
+	if (config->n_nets > LAUNCH_NET_MAX)
+		return error_say(err, EINVAL,
+				 "QEMU: %u network interfaces: at most %d are possible",
+				 config->n_nets, LAUNCH_NET_MAX);
 	for (const char *p = params; *p != '\0'; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			return error_say(err, EINVAL,
@@ -133,6 +137,26 @@ static void add_links(struct argv *argv)
 		 "virtserialport,bus=serial.0,chardev=agent,name=" QEMU_AGENT_PORT);
 }
 
+/* The firmware's network boot, romfile, is of no use: the kernel is given. */
+static void add_nets(struct argv *argv, const struct qemu_config *config)
+{
+	for (uint32_t i = 0; i < config->n_nets; i++) {
+		const uint8_t *mac = config->nets[i].mac;
+
+		argv_add(argv, "-netdev");
+		if (config->nets[i].vhost)
+			argv_addf(argv, "tap,id=net%u,fd=%u,vhost=on,vhostfd=%u", i,
+				  LAUNCH_FD_NET + i, LAUNCH_FD_VHOST + i);
+		else
+			argv_addf(argv, "tap,id=net%u,fd=%u,vhost=off", i, LAUNCH_FD_NET + i);
+		argv_add(argv, "-device");
+		argv_addf(argv,
+			  "virtio-net-pci,netdev=net%u,mac=%02x:%02x:%02x:%02x:%02x:%02x,"
+			  "romfile=" VIRTIO,
+			  i, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+	}
+}
+
 static void add_devices(struct argv *argv, const struct qemu_config *config)
 {
 	add_pair(argv, "-object", "rng-builtin,id=rng");
@@ -166,6 +190,7 @@ int qemu_args_make(const struct qemu_config *config, struct argv *ret, struct er
 	add_machine(&argv, config);
 	r = add_kernel(&argv, config, err);
 	add_links(&argv);
+	add_nets(&argv, config);
 	add_devices(&argv, config);
 	if (r == 0 && argv.failed < 0)
 		r = error_set(err, -argv.failed, "QEMU's arguments");

@@ -28,6 +28,12 @@ enum {
 	QEMU_CMDLINE_MAX = 2047 /* bytes an x86 kernel takes */
 };
 
+/* A network interface: its tap device is behind descriptor LAUNCH_FD_NET + its index. */
+struct qemu_net {
+	uint8_t mac[6];
+	bool vhost; /* LAUNCH_FD_VHOST + index is there */
+};
+
 struct qemu_config {
 	const char *program; /* argv[0] */
 	const char *sandbox; /* its first 12 characters name the VM in process lists */
@@ -37,8 +43,10 @@ struct qemu_config {
 	uint32_t memory_mib;
 	uint32_t max_memory_mib;   /* 0: none can be plugged */
 	const char *kernel_params; /* behind ours, so that they win; may be NULL */
-	bool share;                /* there is a virtiofsd behind LAUNCH_FD_VIRTIOFS */
-	bool debug;                /* the guest kernel talks on its console */
+	const struct qemu_net *nets;
+	uint32_t n_nets; /* at most LAUNCH_NET_MAX */
+	bool share;      /* there is a virtiofsd behind LAUNCH_FD_VIRTIOFS */
+	bool debug;      /* the guest kernel talks on its console */
 };
 
 /*

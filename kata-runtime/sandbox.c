@@ -34,6 +34,7 @@ enum { ORDERLY_MS = 500 };
 /* The descriptors of LAUNCH while they are collected. */
 struct cargo {
 	int fds[FDPASS_MAX];
+	char net_names[2 * LAUNCH_NET_MAX][16];
 	struct msg_launch_fd names[FDPASS_MAX];
 	uint32_t count;
 };
@@ -136,6 +137,32 @@ static int collect_sockets(struct sandbox *s, struct cargo *cargo, struct error 
 	return r;
 }
 
+static int collect_net(struct cargo *cargo, const char *what, uint32_t i, char *name, int fd,
+		       struct error *err)
+{
+	int copy;
+
+	if (fd < 0)
+		return 0;
+	snprintf(name, sizeof(cargo->net_names[0]), "%s%u", what, i);
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return copy < 0 ? error_set(err, errno, "copy a descriptor") : cargo_add(cargo, name, copy);
+}
+
+static int collect_nets(const struct sandbox *s, struct cargo *cargo, struct error *err)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < s->network->n_links && r == 0; i++) {
+		r = collect_net(cargo, LAUNCH_NET, i, cargo->net_names[2 * i], s->taps->taps[i],
+				err);
+		if (r == 0)
+			r = collect_net(cargo, LAUNCH_VHOST, i, cargo->net_names[2 * i + 1],
+					s->taps->vhosts[i], err);
+	}
+	return r;
+}
+
 static int collect(struct sandbox *s, struct cargo *cargo, struct error *err)
 {
 	const struct config *c = s->config;
@@ -160,6 +187,8 @@ static int collect(struct sandbox *s, struct cargo *cargo, struct error *err)
 		r = cargo_log(cargo, s, LAUNCH_LOG_QEMU, "qemu", err);
 	if (r == 0)
 		r = cargo_log(cargo, s, LAUNCH_LOG_VIRTIOFSD, "virtiofsd", err);
+	if (r == 0)
+		r = collect_nets(s, cargo, err);
 	return r < 0 ? r : collect_sockets(s, cargo, err);
 }
 
@@ -191,15 +220,22 @@ static int make_qemu_args(const struct sandbox *s, struct msg_launch *launch, st
 			  struct error *err)
 {
 	const struct config *c = s->config;
+	struct qemu_net nets[LAUNCH_NET_MAX];
 	struct qemu_config qemu = { .program = c->hypervisor.path,
 				    .sandbox = s->state->sid,
 				    .vcpus = c->hypervisor.default_vcpus,
 				    .memory_mib = s->memory_mib,
 				    .kernel_params = c->hypervisor.kernel_params,
+				    .nets = nets,
+				    .n_nets = s->network->n_links,
 				    .share = true,
 				    .debug = s->debug || c->hypervisor.enable_debug };
 	int r = choose_accelerator(s, &qemu.accel, &launch->kvm_gid, err);
 
+	for (uint32_t i = 0; i < s->network->n_links; i++) {
+		memcpy(nets[i].mac, s->network->links[i].mac, sizeof(nets[i].mac));
+		nets[i].vhost = s->taps->vhosts[i] >= 0;
+	}
 	if (r == 0)
 		r = qemu_args_make(&qemu, argv, err);
 	launch->qemu_args = (struct wire_strings){ argv->items, argv->count };

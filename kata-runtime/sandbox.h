@@ -9,16 +9,19 @@
 #include "kata-runtime/cgroup.h"
 #include "kata-runtime/config.h"
 #include "kata-runtime/decoder.h"
+#include "kata-runtime/network.h"
 #include "kata-runtime/store.h"
 
 struct sandbox {
 	const struct store *store;
 	const struct config *config;
-	const struct cgroup *cgroup; /* joined by all its processes */
-	struct state *state;         /* monitor is filled in and written */
-	int slot;                    /* the uid slot's lock: handed to the monitor */
-	int control;                 /* the monitor ends when this closes before commit */
-	uint32_t memory_mib;         /* size of the VM */
+	const struct cgroup *cgroup;   /* joined by all its processes */
+	struct state *state;           /* monitor is filled in and written */
+	const struct network *network; /* its interfaces, and their descriptors, which stay here */
+	const struct network_taps *taps;
+	int slot;            /* the uid slot's lock: handed to the monitor */
+	int control;         /* the monitor ends when this closes before commit */
+	uint32_t memory_mib; /* size of the VM */
 	bool debug;
 };
 #define SANDBOX_NONE \

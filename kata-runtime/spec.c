@@ -407,7 +407,8 @@ void spec_warnings(const struct spec *spec, spec_warn_fn *warn, void *userdata)
 
 	spec_process_warnings(&spec->process, warn, userdata);
 	for (size_t kind = 0; kind < HOOK_KINDS; kind++) {
-		if (spec->hooks[kind].count == 0)
+		if (spec->hooks[kind].count == 0 ||
+		    (kind != HOOK_CREATE_CONTAINER && kind != HOOK_START_CONTAINER))
 			continue;
 		if (str_format(what, sizeof(what), "hooks.%s", hook_kinds[kind]) == 0)
 			warn(what, userdata);

@@ -1,0 +1,338 @@
+/*
+ * A container's network: see network.h. The child_* functions run in a forked child that has
+ * entered the container's network namespace; kata-runtime itself never leaves its own.
+ */
+#include "kata-runtime/network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <stdnoreturn.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "common/fdpass.h"
+#include "common/process.h"
+#include "kata-runtime/network-scan.h"
+#include "kata-runtime/network-tap.h"
+
+enum { CHILD_MS = 20000 };
+
+/* Child to parent; with success the network follows, then a descriptor for each link. */
+struct answer {
+	int32_t errnum;
+	char text[ERROR_TEXT_MAX];
+};
+
+void network_taps_init(struct network_taps *taps)
+{
+	for (int i = 0; i < LAUNCH_NET_MAX; i++)
+		taps->taps[i] = taps->vhosts[i] = -1;
+}
+
+void network_taps_close(struct network_taps *taps)
+{
+	for (int i = 0; i < LAUNCH_NET_MAX; i++) {
+		fd_close(&taps->taps[i]);
+		fd_close(&taps->vhosts[i]);
+	}
+}
+
+/* --- the child ------------------------------------------------------------------------------ */
+
+static int child_join(struct netlink *netlink, const char *sid, const struct network *network,
+		      struct network_taps *taps, struct error *err)
+{
+	for (uint32_t i = 0; i < network->n_links; i++) {
+		char name[NETWORK_NAME_SIZE];
+
+		network_tap_name(name, sid, i);
+		taps->taps[i] = network_tap_join(netlink, &network->links[i], name, err);
+		if (taps->taps[i] < 0)
+			return taps->taps[i];
+	}
+	return 0;
+}
+
+static int child_clean(struct netlink *netlink, const struct network *network, struct error *err)
+{
+	int result = 0;
+
+	for (uint32_t i = 0; i < network->n_links; i++) {
+		int r = network_tap_part(netlink, network->links[i].index, err);
+
+		if (r < 0 && r != -ENOENT)
+			result = r;
+	}
+	return result;
+}
+
+static int child_write(int fd, const void *data, size_t len)
+{
+	for (const char *p = data; len > 0;) {
+		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -EPIPE;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* sid NULL: clean up instead of joining. */
+static noreturn void child_main(int fd, int netns, const char *sid)
+{
+	struct network *network = calloc(1, sizeof(*network));
+	struct netlink netlink = NETLINK_NONE;
+	struct answer answer = { 0 };
+	struct error err = { 0 };
+	struct network_taps taps;
+	int r;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	network_taps_init(&taps);
+	if (network == NULL)
+		_exit(1);
+	if (setns(netns, CLONE_NEWNET) < 0)
+		r = error_set(&err, errno, "enter the network namespace");
+	else
+		r = netlink_open(&netlink, &err);
+	if (r == 0)
+		r = network_scan(&netlink, network, &err);
+	if (r == 0)
+		r = sid != NULL ? child_join(&netlink, sid, network, &taps, &err)
+				: child_clean(&netlink, network, &err);
+	answer.errnum = -r;
+	memcpy(answer.text, err.text, sizeof(answer.text));
+	r = child_write(fd, &answer, sizeof(answer));
+	if (r == 0 && answer.errnum == 0 && sid != NULL) {
+		r = child_write(fd, network, sizeof(*network));
+		for (uint32_t i = 0; i < network->n_links && r == 0; i++)
+			r = fdpass_send_one(fd, taps.taps[i], "t", deadline_in_ms(CHILD_MS), NULL);
+	}
+	_exit(r < 0);
+}
+
+/* --- the parent ----------------------------------------------------------------------------- */
+
+static int read_all(int fd, void *data, size_t len, struct error *err)
+{
+	char *p = data;
+
+	while (len > 0) {
+		ssize_t n = recv(fd, p, len, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return error_set(err, ETIMEDOUT, "wait for the network's process");
+		if (n <= 0)
+			return error_say(err, EIO, "the network's process ended early");
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int start_child(int netns, const char *sid, pid_t *ret_pid, struct error *err)
+{
+	struct timeval patience = { .tv_sec = CHILD_MS / 1000 };
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set(err, errno, "socketpair");
+	setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		close(pair[0]);
+		child_main(pair[1], netns, sid);
+	}
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		return error_set(err, errno, "fork");
+	}
+	*ret_pid = pid;
+	return pair[0];
+}
+
+static int read_answer(int fd, struct error *err)
+{
+	struct answer answer;
+	int r = read_all(fd, &answer, sizeof(answer), err);
+
+	if (r < 0)
+		return r;
+	answer.text[sizeof(answer.text) - 1] = '\0';
+	return answer.errnum != 0 ? error_say(err, answer.errnum, "%s", answer.text) : 0;
+}
+
+static int receive(int fd, struct network *network, struct network_taps *taps, struct error *err)
+{
+	int r = read_answer(fd, err);
+	char byte;
+
+	if (r == 0)
+		r = read_all(fd, network, sizeof(*network), err);
+	for (uint32_t i = 0; r == 0 && i < network->n_links; i++) {
+		taps->taps[i] = fdpass_receive_one(fd, &byte, 1, deadline_in_ms(CHILD_MS), err);
+		if (taps->taps[i] < 0)
+			r = taps->taps[i];
+	}
+	return r;
+}
+
+static void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL); /* it has said all it had to say; not reaped, so it is ours */
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
+}
+
+int network_attach(int netns, const char *sid, struct network **ret_network,
+		   struct network_taps *ret_taps, struct error *err)
+{
+	CLEANUP(freep) struct network *network = malloc(sizeof(*network));
+	CLEANUP(fd_close) int fd = -1;
+	pid_t pid;
+	int r;
+
+	network_taps_init(ret_taps);
+	if (network == NULL)
+		return error_set(err, ENOMEM, "network");
+	fd = start_child(netns, sid, &pid, err);
+	if (fd < 0)
+		return fd;
+	r = receive(fd, network, ret_taps, err);
+	end_child(pid);
+	if (r < 0) {
+		network_taps_close(ret_taps);
+		return error_prefix(err, "network");
+	}
+	for (uint32_t i = 0; i < network->n_links; i++)
+		ret_taps->vhosts[i] = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+	*ret_network = steal_ptr(&network);
+	return 0;
+}
+
+int network_clean(const char *netns_path, struct error *err)
+{
+	CLEANUP(fd_close) int netns = open(netns_path, O_RDONLY | O_CLOEXEC);
+	CLEANUP(fd_close) int fd = -1;
+	pid_t pid;
+	int r;
+
+	if (netns < 0)
+		return 0; /* gone, and our filters with it */
+	fd = start_child(netns, NULL, &pid, err);
+	if (fd < 0)
+		return fd;
+	r = read_answer(fd, err);
+	end_child(pid);
+	return r;
+}
+
+/* --- the message ---------------------------------------------------------------------------- */
+
+static struct wire_bin bin_of(const struct network_ip *ip)
+{
+	return (struct wire_bin){ .data = ip->len > 0 ? (uint8_t *)ip->bytes : NULL,
+				  .len = ip->len };
+}
+
+static int make_interface(const struct network_link *link, struct msg_interface *ret)
+{
+	*ret = (struct msg_interface){ .name = (char *)link->name,
+				       .mac = { (uint8_t *)link->mac, sizeof(link->mac) },
+				       .mtu = link->mtu,
+				       .up = link->up };
+	ret->addresses = calloc(link->n_addresses + 1UL, sizeof(*ret->addresses));
+	if (ret->addresses == NULL)
+		return -ENOMEM;
+	ret->n_addresses = link->n_addresses;
+	for (uint32_t i = 0; i < link->n_addresses; i++) {
+		const struct network_address *a = &link->addresses[i];
+
+		ret->addresses[i] = (struct msg_address){ .family = a->family,
+							  .local = bin_of(&a->local),
+							  .peer = bin_of(&a->peer),
+							  .broadcast = bin_of(&a->broadcast),
+							  .prefix = a->prefix,
+							  .scope = a->scope,
+							  .flags = a->flags };
+	}
+	return 0;
+}
+
+static struct msg_route make_route(const struct network_route *r)
+{
+	return (struct msg_route){ .family = r->family,
+				   .destination = bin_of(&r->destination),
+				   .prefix = r->prefix,
+				   .gateway = bin_of(&r->gateway),
+				   .device = (char *)r->device,
+				   .source = bin_of(&r->source),
+				   .type = r->type,
+				   .scope = r->scope,
+				   .protocol = r->protocol,
+				   .flags = r->flags,
+				   .metric = r->metric,
+				   .mtu = r->mtu };
+}
+
+int network_message(const struct network *network, struct msg_set_network *ret, struct error *err)
+{
+	struct msg_set_network m = { 0 };
+
+	m.interfaces = calloc(network->n_links + 1UL, sizeof(*m.interfaces));
+	m.routes = calloc(network->n_routes + 1UL, sizeof(*m.routes));
+	m.neighbours = calloc(network->n_neighbours + 1UL, sizeof(*m.neighbours));
+	if (m.interfaces == NULL || m.routes == NULL || m.neighbours == NULL) {
+		network_message_fini(&m);
+		return error_set(err, ENOMEM, "network");
+	}
+	for (; m.n_interfaces < network->n_links; m.n_interfaces++) {
+		if (make_interface(&network->links[m.n_interfaces], &m.interfaces[m.n_interfaces]) <
+		    0) {
+			network_message_fini(&m);
+			return error_set(err, ENOMEM, "network");
+		}
+	}
+	for (; m.n_routes < network->n_routes; m.n_routes++)
+		m.routes[m.n_routes] = make_route(&network->routes[m.n_routes]);
+	for (; m.n_neighbours < network->n_neighbours; m.n_neighbours++) {
+		const struct network_neighbour *n = &network->neighbours[m.n_neighbours];
+
+		m.neighbours[m.n_neighbours] =
+			(struct msg_neighbour){ .family = n->family,
+						.address = bin_of(&n->address),
+						.mac = { (uint8_t *)n->mac, sizeof(n->mac) },
+						.device = (char *)n->device };
+	}
+	*ret = m;
+	return 0;
+}
+
+void network_message_fini(struct msg_set_network *message)
+{
+	for (uint32_t i = 0; i < message->n_interfaces; i++)
+		free(message->interfaces[i].addresses);
+	free(message->interfaces);
+	free(message->routes);
+	free(message->neighbours);
+	*message = (struct msg_set_network){ 0 };
+}

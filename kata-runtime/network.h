@@ -1,0 +1,92 @@
+/*
+ * The network of a container: what its network namespace on the host holds is read, each of its
+ * interfaces is joined to a tap device of the VM, and the guest gets the same as a message.
+ *
+ *	veth (host namespace) -- veth (container's namespace) == tap -- QEMU -- guest
+ *
+ * "==" is a filter on the ingress of either side that sends every frame out of the other one. All
+ * of it goes with the namespace and with QEMU; network_clean() is for a namespace that stays.
+ */
+#ifndef KATA_RUNTIME_NETWORK_H
+#define KATA_RUNTIME_NETWORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/launch.h"
+#include "common/protocol.h"
+
+enum {
+	NETWORK_ADDRESSES_MAX = 32, /* of an interface */
+	NETWORK_ROUTES_MAX = 256,
+	NETWORK_NEIGHBOURS_MAX = 256,
+	NETWORK_NAME_SIZE = 16,
+};
+
+/* An IPv4 or IPv6 address; len is 0 (none), 4 or 16. */
+struct network_ip {
+	uint8_t bytes[16];
+	uint32_t len;
+};
+
+struct network_address {
+	uint32_t family, prefix, scope, flags;
+	struct network_ip local, peer, broadcast;
+};
+
+struct network_link {
+	char name[NETWORK_NAME_SIZE];
+	int32_t index;
+	uint8_t mac[6];
+	uint32_t mtu;
+	bool up;
+	struct network_address addresses[NETWORK_ADDRESSES_MAX];
+	uint32_t n_addresses;
+};
+
+struct network_route {
+	uint32_t family, prefix, type, scope, protocol, flags, metric, mtu;
+	struct network_ip destination, gateway, source;
+	char device[NETWORK_NAME_SIZE];
+};
+
+struct network_neighbour {
+	uint32_t family;
+	struct network_ip address;
+	uint8_t mac[6];
+	char device[NETWORK_NAME_SIZE];
+};
+
+/* Of fixed size, since it comes out of a child process on a pipe. */
+struct network {
+	struct network_link links[LAUNCH_NET_MAX];
+	struct network_route routes[NETWORK_ROUTES_MAX];
+	struct network_neighbour neighbours[NETWORK_NEIGHBOURS_MAX];
+	uint32_t n_links, n_routes, n_neighbours;
+	char skipped[256]; /* what was found and is not given to the VM, in words; "" */
+};
+
+/* The tap devices of a network: descriptors, of which the first n_links are there. */
+struct network_taps {
+	int taps[LAUNCH_NET_MAX];
+	int vhosts[LAUNCH_NET_MAX]; /* -1 where the host has no vhost-net */
+};
+void network_taps_init(struct network_taps *taps);
+void network_taps_close(struct network_taps *taps);
+
+/*
+ * Reads the network namespace netns (borrowed) and joins its interfaces to new tap devices, named
+ * after the sandbox. Done by a forked child that enters it. *ret_network is to be freed.
+ */
+int network_attach(int netns, const char *sid, struct network **ret_network,
+		   struct network_taps *ret_taps, struct error *err);
+
+/* Takes our filters out of a namespace that was made by somebody else; best effort. */
+int network_clean(const char *netns_path, struct error *err);
+
+/* SET_NETWORK of a network, which it borrows from: free with network_message_fini(). */
+int network_message(const struct network *network, struct msg_set_network *ret, struct error *err);
+void network_message_fini(struct msg_set_network *message);
+
+#endif
