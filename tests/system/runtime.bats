@@ -46,7 +46,7 @@ main_bundle() {
 		| .linux.resources = { pids: { limit: 100 }, memory: { swappiness: 10 } }
 		| .linux.sysctl = { "net.ipv4.ip_forward": "1" }
 		| .linux.seccomp = { defaultAction: "SCMP_ACT_ALLOW" }
-		| .hooks = { poststart: [{ path: "/bin/true" }] }
+		| .hooks = { startContainer: [{ path: "/bin/true" }] }
 		| .mounts += [
 			{ destination: "/data", type: "bind", source: ($work + "/shared"),
 				options: ["rbind", "rw"] },

@@ -172,13 +172,13 @@ Test(fdpass, descriptors_refused)
 		const char *text;
 	} cases[] = {
 		{ 1, 0, -EBADMSG, 0, "that nobody asked for" },
-		{ 16, 0, -EBADMSG, 0, "that nobody asked for" },
-		{ 17, 0, -EBADMSG, -EBADMSG, "more than 16" },
-		{ 40, 0, -EBADMSG, -EBADMSG, "more than 16" },
-		{ 0, 17, -EBADMSG, -EBADMSG, "more than 16" },
-		{ 16, 1, -EBADMSG, -EBADMSG, "more than 16" },
-		{ 9, 8, -EBADMSG, -EBADMSG, "more than 16" },
-		{ 8, 8, -EBADMSG, 0, "that nobody asked for" },
+		{ 32, 0, -EBADMSG, 0, "that nobody asked for" },
+		{ 33, 0, -EBADMSG, -EBADMSG, "more than 32" },
+		{ 64, 0, -EBADMSG, -EBADMSG, "more than 32" },
+		{ 0, 33, -EBADMSG, -EBADMSG, "more than 32" },
+		{ 32, 1, -EBADMSG, -EBADMSG, "more than 32" },
+		{ 17, 16, -EBADMSG, -EBADMSG, "more than 32" },
+		{ 16, 16, -EBADMSG, 0, "that nobody asked for" },
 	};
 
 	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {

@@ -6,6 +6,7 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/launch.h"
 #include "common/str.h"
 #include "kata-runtime/qemu-args.h"
 
@@ -74,6 +75,29 @@ Test(qemu_args, plain)
 	cr_expect_eq(count(&argv, "memory-backend-memfd,id=mem,size=256M,share=on"), 1);
 	cr_expect_not(holds(&argv, "vhost-user-fs"));
 	cr_expect_not(holds(&argv, "fd=13"));
+}
+
+/* One device and one descriptor each; vhost-net only where its descriptor is. */
+Test(qemu_args, nets)
+{
+	static const struct qemu_net nets[LAUNCH_NET_MAX + 1] = {
+		{ .mac = { 2, 0x42, 0xac, 0x11, 0, 2 } },
+		{ .mac = { 2, 0, 0, 0, 0, 0xff }, .vhost = true }
+	};
+	CLEANUP(argv_fini) struct argv argv = { 0 };
+	struct qemu_config config = plain;
+	struct error err = { 0 };
+
+	config.nets = nets;
+	config.n_nets = 2;
+	make(&config, &argv);
+	cr_expect_eq(count(&argv, "tap,id=net0,fd=16,vhost=off"), 1);
+	cr_expect_eq(count(&argv, "tap,id=net1,fd=17,vhost=on,vhostfd=25"), 1);
+	cr_expect(holds(&argv, "virtio-net-pci,netdev=net0,mac=02:42:ac:11:00:02,romfile=,"));
+	cr_expect(holds(&argv, "virtio-net-pci,netdev=net1,mac=02:00:00:00:00:ff,"));
+	argv_fini(&argv);
+	config.n_nets = LAUNCH_NET_MAX + 1;
+	cr_expect_eq(qemu_args_make(&config, &argv, &err), -EINVAL);
 }
 
 /* The numbers are an agreement with the monitor, so they are written out here. */

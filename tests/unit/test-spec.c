@@ -168,9 +168,10 @@ Test(spec, names_what_is_not_applied)
 		{ DOCUMENT("\"domainname\":\"x\""), "domainname " },
 		{ DOCUMENT("\"domainname\":\"\",\"windows\":null,\"vm\":{}"), "" },
 		{ DOCUMENT("\"vm\":{\"a\":1}"), "vm " },
-		{ DOCUMENT("\"hooks\":{\"prestart\":[{\"path\":\"/a\"}],\"poststop\":[],"
+		{ DOCUMENT("\"hooks\":{\"startContainer\":[{\"path\":\"/"
+			   "a\"}],\"prestart\":[{\"path\":\"/a\"}],"
 			   "\"later\":[{}]}"),
-		  "hooks.prestart hooks.later " },
+		  "hooks.startContainer hooks.later " },
 		{ WITH_PROCESS("\"apparmorProfile\":\"p\",\"selinuxLabel\":\"l\""),
 		  "process.apparmorProfile process.selinuxLabel " },
 		{ WITH_PROCESS("\"apparmorProfile\":\"unconfined\",\"selinuxLabel\":\"\""), "" },
@@ -366,8 +367,7 @@ Test(spec, docker_sample)
 	cr_expect(str_starts(spec->cgroups_path, "/docker/"));
 	cr_expect(spec->process.capabilities.bounding == 0xa80425fb);
 	spec_warnings(spec, collect, all);
-	cr_expect(strstr(all, "hooks.prestart ") != NULL && strstr(all, "linux.") == NULL, "%s",
-		  all);
+	cr_expect(strstr(all, "hooks.") == NULL && strstr(all, "linux.") == NULL, "%s", all);
 	cr_expect(spec->seccomp.wanted && spec->seccomp.n_rules > 10);
 	cr_expect(spec->seccomp.n_architectures == 3);
 	cr_expect(spec->resources.n_device_rules == 8 && spec->n_sysctl == 2);
