@@ -1,16 +1,19 @@
 # docker.bash: a dockerd for the tests alone, with a data root, an exec root, a socket and a
 # containerd of its own, and without a network. Loaded beside lib.bash.
 
-# docker_begin DIR: starts it and makes the image "img" from the host's static busybox.
+# docker_begin DIR [NETNS [OPTION...]]: starts it and makes the image "img" from the host's static
+# busybox. With NETNS it lives in that network namespace with its default bridge, else without one.
 docker_begin() {
+	local -a network=(--bridge none --iptables=false --ip-forward=false) enter=()
+
 	docker_use "$1"
+	[[ -z ${2:-} ]] || enter=(nsenter "--net=/run/netns/$2") network=("${@:3}")
 	mkdir -p "$docker_dir"/{data,exec}
 	jq -n --arg path "$RUNTIME" '{ runtimes: { "kata-runtime": { path: $path } } }' \
 		>"$docker_dir/daemon.json"
-	setsid dockerd --config-file "$docker_dir/daemon.json" --data-root "$docker_dir/data" \
+	setsid "${enter[@]}" dockerd --config-file "$docker_dir/daemon.json" --data-root "$docker_dir/data" \
 		--exec-root "$docker_dir/exec" --pidfile "$docker_dir/pid" --host "$DOCKER_HOST" \
-		--bridge none --iptables=false --ip-forward=false \
-		>"$docker_dir/log" 2>&1 3>&- </dev/null &
+		"${network[@]}" >"$docker_dir/log" 2>&1 3>&- </dev/null &
 	eventually 60 docker version >"$docker_dir/version" ||
 		{ tail -n 20 "$docker_dir/log" && return 1; }
 	docker_image

@@ -1,0 +1,111 @@
+# docker's default bridge, in a network namespace that stands for the host: what the guest has of the
+# container's interface, and who reaches whom, in both protocols. The same is asked of runc.
+
+load lib.bash
+load docker.bash
+
+setup_file() {
+	work=$(mktemp -d /var/tmp/kata-net.XXXXXX)
+	namespace=kt-test-$$
+	echo "$work" >"$BATS_FILE_TMPDIR/work"
+	echo "$namespace" >"$work/namespace"
+	ip netns add "$namespace"
+	ip -n "$namespace" link set lo up
+	docker_begin "$work/d" "$namespace" --ipv6 --fixed-cidr-v6 fd00:6b61:7461::/64
+	head -c 4194304 /dev/urandom >"$work/bytes"
+	docker run -d --name server --runtime "$(runtime_name)" -p 8080:80 \
+		-v "$work/bytes:/www/bytes:ro" img httpd -f -p 80 -h /www >"$work/id"
+}
+
+teardown_file() {
+	work=$(<"$BATS_FILE_TMPDIR/work")
+	docker_use "$work/d"
+	docker_end
+	ip netns del "$(<"$work/namespace")"
+	rm -rf "$work"
+}
+
+setup() {
+	work=$(<"$BATS_FILE_TMPDIR/work")
+	docker_use "$work/d"
+	leaks_begin
+}
+
+teardown() {
+	leaks_end
+}
+
+runtime_name() {
+	if has_vm; then echo kata-runtime; else echo runc; fi
+}
+
+# of_server FORMAT: from docker inspect.
+of_server() {
+	docker inspect -f "{{.NetworkSettings.$1}}" server
+}
+
+# on_bridge COMMAND...: a further container with our runtime.
+on_bridge() {
+	timeout -k 5 90 docker run --rm --runtime "$(runtime_name)" img "$@" 3>&-
+}
+
+# on_host COMMAND...: in the namespace that stands for the host.
+on_host() {
+	timeout 60 nsenter "--net=/run/netns/$(<"$work/namespace")" "$@"
+}
+
+@test "the guest has docker's name, MAC, addresses, MTU and routes" {
+	expect 0 docker exec server ip addr show eth0
+	has "$output" "$(of_server MacAddress)" "$(of_server IPAddress)/" \
+		"$(of_server GlobalIPv6Address)/64" 'mtu 1500'
+	expect 0 docker exec server ip route
+	has "$output" "default via $(of_server Gateway) dev eth0"
+	expect 0 docker exec server ip -6 route
+	has "$output" "default via $(of_server IPv6Gateway) dev eth0"
+}
+
+@test "resolv.conf and hosts are docker's" {
+	expect 0 docker exec server cat /etc/hosts
+	has "$output" "$(of_server IPAddress)"
+	expect 0 docker exec server cat /etc/resolv.conf
+	has "$output" nameserver
+}
+
+@test "the container reaches its gateway, in both protocols" {
+	expect 0 docker exec server ping -c 1 -W 10 "$(of_server Gateway)"
+	expect 0 docker exec server ping -6 -c 1 -W 10 "$(of_server IPv6Gateway)"
+}
+
+@test "the host reaches a published port, and 4 MiB arrive unchanged" {
+	on_host wget -q -T 30 -O "$work/got" http://127.0.0.1:8080/bytes
+	cmp "$work/got" "$work/bytes"
+}
+
+@test "the host reaches the container's address" {
+	on_host wget -q -T 30 -O "$work/got" "http://$(of_server IPAddress)/bytes"
+	cmp "$work/got" "$work/bytes"
+}
+
+@test "4 MiB over TCP between two containers arrive unchanged, in both protocols" {
+	local sum
+
+	sum=$(sha256sum <"$work/bytes")
+	expect 0 on_bridge sh -c "wget -q -O - http://$(of_server IPAddress)/bytes | sha256sum"
+	same "$output" "$sum"
+	expect 0 on_bridge sh -c \
+		"wget -q -O - 'http://[$(of_server GlobalIPv6Address)]/bytes' | sha256sum"
+	same "$output" "$sum"
+}
+
+@test "a container of runc reaches one of ours" {
+	vm_only
+	expect 0 docker run --rm img sh -c \
+		"wget -q -O - http://$(of_server IPAddress)/bytes | sha256sum"
+	same "$output" "$(sha256sum <"$work/bytes")"
+}
+
+@test "no tap or filter is left on the host" {
+	vm_only
+	expect 0 on_host ip -o link
+	has_not "$output" ': kt'
+}
