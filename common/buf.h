@@ -19,10 +19,10 @@ static inline size_t buf_len(const struct buf *buf)
 	return buf->end - buf->start;
 }
 
-/* The first unread byte; NULL while nothing was ever in it. */
+/* The first unread byte; NULL while nothing was ever in it, to which C adds no offset. */
 static inline uint8_t *buf_at(const struct buf *buf)
 {
-	return buf->data != NULL ? buf->data + buf->start : NULL;
+	return (uint8_t *)((uintptr_t)buf->data + buf->start);
 }
 
 /* Room for n more bytes behind the last one: its address, or NULL when memory is out. */

@@ -131,20 +131,19 @@ static void put_redirect(struct nlmsghdr *header, int32_t target)
 
 struct nlmsghdr *network_tap_filter(struct netlink_request *request, int32_t index, int32_t target)
 {
-	/* One key of which no bit counts. */
-	struct {
-		struct tc_u32_sel selector;
-		struct tc_u32_key key;
-	} match = { .selector = { .flags = TC_U32_TERMINAL, .nkeys = 1 } };
+	/* The selector, and behind it one key of which no bit counts. */
+	uint8_t match[sizeof(struct tc_u32_sel) + sizeof(struct tc_u32_key)] = { 0 };
+	const struct tc_u32_sel selector = { .flags = TC_U32_TERMINAL, .nkeys = 1 };
 	struct nlattr *options;
 	struct tcmsg *body;
 	struct nlmsghdr *header =
 		begin_tc(request, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, index, "u32", &body);
 
+	memcpy(match, &selector, sizeof(selector));
 	body->tcm_parent = INGRESS;
 	body->tcm_info = TC_H_MAKE((uint32_t)FILTER_PRIORITY << 16, htons(ETH_P_ALL));
 	options = mnl_attr_nest_start(header, TCA_OPTIONS);
-	mnl_attr_put(header, TCA_U32_SEL, sizeof(match), &match);
+	mnl_attr_put(header, TCA_U32_SEL, sizeof(match), match);
 	put_redirect(header, target);
 	mnl_attr_nest_end(header, options);
 	return header;
@@ -190,6 +189,7 @@ int network_tap_part(struct netlink *netlink, int32_t index, struct error *err)
 	struct nlmsghdr *header = begin_tc(&request, RTM_DELTFILTER, 0, index, "u32", &body);
 	int r;
 
+	memcpy(match, &selector, sizeof(selector));
 	body->tcm_parent = INGRESS;
 	body->tcm_info = TC_H_MAKE((uint32_t)FILTER_PRIORITY << 16, htons(ETH_P_ALL));
 	r = netlink_ask(netlink, header, err);
