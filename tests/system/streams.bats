@@ -106,7 +106,8 @@ inside() {
 }
 
 @test "a reader that goes away does not end the process" {
-	inside 'seq 100000; touch /tmp/went-on; exit 0' </dev/null | head -n 1 >"$work/first"
+	vm_only # kata-shim(8): further output is dropped
+	inside '(seq 100000); touch /tmp/went-on; exit 0' </dev/null | head -n 1 >"$work/first"
 	same "$(<"$work/first")" 1
 	eventually 20 inside '[ -e /tmp/went-on ]' </dev/null
 	inside 'rm /tmp/went-on' </dev/null
@@ -119,6 +120,7 @@ inside() {
 }
 
 @test "a background process that keeps stdout open does not hold the exit code back" {
+	vm_only # runc waits for the end of the stream
 	SECONDS=0
 	inside 'sleep 60 & echo $!; exit 3' </dev/null >"$work/out" && status=0 || status=$?
 	same "$status" 3
@@ -154,8 +156,9 @@ terminal() {
 	edit tty '.process.terminal = true'
 	expect 0 terminal "$work/console" 'end 0' 'size 33x77' \
 		'send tty; stty size\n' 'expect /dev/pts/' 'expect 33 77' \
-		'send trap "echo re""sized; stty size" WINCH; while :; do sleep 0.2; done\n' \
-		'expect done' 'size 40x100' 'expect resized\n40 100' \
+		"send sh -c 'trap \"echo re\"\"sized; stty size\" WINCH; echo wait\"\"ing
+			while :; do sleep 0.2; done'\\n" \
+		'expect waiting\n' 'size 40x100' 'expect resized\n40 100' \
 		'send \x03' 'send echo al""ive\n' 'expect alive' 'send exit 5\n' 'eof' -- \
 		"${command[@]}" run --detach --bundle "$work/tty" --console-socket "$work/console" tty
 	eventually 10 has_status tty stopped
@@ -168,7 +171,7 @@ terminal() {
 	expect 0 terminal "$work/console" 'end 0' 'size 24x81' 'send stty size\n' 'expect 24 81' \
 		'send test -t 0 && test -t 1 && test -t 2 && echo on a ter""minal\n' \
 		'expect on a terminal' 'size 25x82' 'send stty size\n' 'expect 25 82' \
-		'send \x04' 'eof' -- "${command[@]}" exec --detach --process "$work/process.json" \
+		'send exit\n' 'eof' -- "${command[@]}" exec --detach --process "$work/process.json" \
 		--console-socket "$work/console" main
 }
 
