@@ -583,13 +583,14 @@ inside_as_root() {
 
 # --- sudden deaths --------------------------------------------------------------------------
 
-# death PROCESS CODE: of one of a VM's processes. The shim exits with CODE, all is removable.
+# death PROCESS CODES: of one of a VM's processes. The shim exits with a code that matches CODES, all
+# is removable.
 death() {
 	start plain
 	if [[ $1 == monitor ]]; then pid=$(monitor plain); else pid=$(process plain "$1"); fi
 	kill -9 "$pid"
 	eventually 2 has_status plain stopped
-	same "$(exit_code plain)" "$2"
+	[[ $(exit_code plain) =~ ^($2)$ ]]
 	expect 1 runtime kill plain TERM
 	has "$stderr" 'container not running'
 	expect 0 runtime delete plain
@@ -606,9 +607,10 @@ death() {
 	death worker 255
 }
 
-@test "when the proxy's monitor is killed the container has stopped with 255 and can be deleted" {
+@test "when the proxy's monitor is killed the container has stopped and can be deleted" {
 	vm_only
-	death monitor 255
+	# The worker may still tell why, or not.
+	death monitor '137|255'
 }
 
 @test "SIGKILL and delete work on a virtual machine that hangs" {
