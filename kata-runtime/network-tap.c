@@ -189,7 +189,6 @@ int network_tap_part(struct netlink *netlink, int32_t index, struct error *err)
 	struct nlmsghdr *header = begin_tc(&request, RTM_DELTFILTER, 0, index, "u32", &body);
 	int r;
 
-	memcpy(match, &selector, sizeof(selector));
 	body->tcm_parent = INGRESS;
 	body->tcm_info = TC_H_MAKE((uint32_t)FILTER_PRIORITY << 16, htons(ETH_P_ALL));
 	r = netlink_ask(netlink, header, err);
