@@ -375,8 +375,11 @@ static int start_sandbox(struct creation *c, struct error *err)
 	c->sandbox.debug = c->cli->debug;
 	r = sandbox_start(&c->sandbox, deadline_in_ms(LAUNCH_MS), err);
 	network_taps_close(&c->taps); /* the devices live as long as QEMU has them */
-	if (r == 0)
+	if (r == 0) {
 		r = hand_in(c, err);
+		if (r == -ESRCH)
+			r = sandbox_explain(&c->store, &c->state, r, err);
+	}
 	if (r == 0)
 		r = sandbox_connect(&c->store, &c->state, &c->decoder, deadline_in_ms(boot), err);
 	return r;

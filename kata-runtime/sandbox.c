@@ -367,10 +367,26 @@ static void read_cause(const struct store *store, const struct state *state, cha
 		   strcspn(raw, "\n") < (size_t)n ? strcspn(raw, "\n") : (size_t)n);
 }
 
+int sandbox_explain(const struct store *store, const struct state *state, int r, struct error *err)
+{
+	char cause[256];
+
+	/* The monitor writes the cause before it ends. */
+	if (state->monitor.pid > 0) {
+		CLEANUP(fd_close)
+		int fd = process_open(state->monitor.pid, state->monitor.start_ticks, NULL);
+
+		if (fd >= 0)
+			process_wait_gone(fd, deadline_in_ms(1000), NULL);
+	}
+	read_cause(store, state, cause, sizeof(cause));
+	return cause[0] != '\0' ? error_prefix(err, "the VM ended (%s)", cause) : r;
+}
+
 int sandbox_connect(const struct store *store, const struct state *state, struct decoder *decoder,
 		    int64_t deadline, struct error *err)
 {
-	char path[PATH_MAX], cause[256];
+	char path[PATH_MAX];
 	int r = store_path(store, state->sid, "client/proxy.sock", path, err);
 
 	if (r < 0)
@@ -384,16 +400,7 @@ int sandbox_connect(const struct store *store, const struct state *state, struct
 			"the agent in the VM did not say hello in time; the guest's console "
 			"and the agent's log may tell why (kata sandbox %s)",
 			state->sid);
-	/* The monitor writes the cause before it ends. */
-	if (state->monitor.pid > 0) {
-		CLEANUP(fd_close)
-		int fd = process_open(state->monitor.pid, state->monitor.start_ticks, NULL);
-
-		if (fd >= 0)
-			process_wait_gone(fd, deadline_in_ms(1000), NULL);
-	}
-	read_cause(store, state, cause, sizeof(cause));
-	return cause[0] != '\0' ? error_prefix(err, "the VM ended (%s)", cause) : r;
+	return sandbox_explain(store, state, r, err);
 }
 
 /* Ends it in order: the worker tells its clients and nobody logs a failure. 0 when it is gone. */

@@ -47,6 +47,12 @@ int sandbox_connect(const struct store *store, const struct state *state, struct
 		    int64_t deadline, struct error *err);
 
 /*
+ * Puts before an error what is known of why the VM ended, when it has; r is the error's number and
+ * the result. Waits a second at most for a VM that is just ending.
+ */
+int sandbox_explain(const struct store *store, const struct state *state, int r, struct error *err);
+
+/*
  * Ends the VM: the monitor is pid 1 of the VM's pid namespace, with it every process ends. It is
  * asked first and killed after half a second. 0 when all is gone, -ETIMEDOUT.
  */

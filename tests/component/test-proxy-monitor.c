@@ -121,13 +121,14 @@ static ino_t namespace_of(pid_t pid, const char *name)
 	return st.st_ino;
 }
 
-/* Descriptor numbers, in order, as "0 1 2 ". */
+/* Descriptor numbers, in order, as "0 1 2 ", once the dynamic loader is done with its own. */
 static const char *fds_of(pid_t pid, int below)
 {
 	static char text[1024];
 	char path[64];
 	struct stat st;
 
+	usleep(100000);
 	text[0] = '\0';
 	for (int i = 0; i < below; i++) {
 		snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, i);

@@ -173,7 +173,9 @@ teardown() {
 	local qemu
 
 	in_vm -d --name orphan img sleep 1000
-	qemu=$(pgrep -f "^/usr/bin/qemu-system-x86_64 .*" | tail -n 1)
+	# This one's, and nobody else's: docker keeps the runtime's state below its exec root.
+	root=$docker_dir/exec/runtime-runc/moby
+	qemu=$(process "$(docker inspect -f '{{.Id}}' orphan)" qemu)
 	kill -KILL "$qemu"
 	eventually 10 container_exited orphan 137
 	expect 0 timeout 20 docker rm orphan

@@ -130,9 +130,12 @@ monitor() {
 
 # process ID qemu|virtiofsd|worker
 process() {
+	local monitor
+
+	monitor=$(monitor "$1") || return
 	case $2 in
-	worker) pgrep -P "$(monitor "$1")" -f '^kata-proxy worker ' ;;
-	*) pgrep -P "$(monitor "$1")" "^$2" ;;
+	worker) pgrep -P "$monitor" -f '^kata-proxy worker ' ;;
+	*) pgrep -P "$monitor" "^$2" ;;
 	esac
 }
 
