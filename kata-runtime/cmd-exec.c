@@ -13,6 +13,7 @@
 #include "kata-runtime/cli.h"
 #include "kata-runtime/console.h"
 #include "kata-runtime/container.h"
+#include "kata-runtime/json.h"
 
 struct exec_arguments {
 	struct container_options options;
@@ -105,21 +106,9 @@ static int set_user(struct spec_process *process, const char *text, struct error
 
 static int add_strings(struct wire_strings *strings, const struct cli_list *more, struct error *err)
 {
-	char **items = reallocarray(strings->items, strings->count + (size_t)more->count + 1,
-				    sizeof(char *));
-
-	if (items == NULL)
-		return error_set(err, ENOMEM, "exec");
-	strings->items = items;
-	items[strings->count] = NULL;
-	for (int i = 0; i < more->count; i++) {
-		char *copy = strdup(more->items[i]);
-
-		if (copy == NULL)
+	for (int i = 0; i < more->count; i++)
+		if (json_strings_add(strings, more->items[i]) < 0)
 			return error_set(err, ENOMEM, "exec");
-		items[strings->count++] = copy;
-		items[strings->count] = NULL;
-	}
 	return 0;
 }
 
@@ -186,21 +175,13 @@ static int add_caps(struct spec_process *process, const struct cli_list *caps, s
 	return 0;
 }
 
-static void free_strings(struct wire_strings *strings)
-{
-	for (uint32_t i = 0; i < strings->count; i++)
-		free(strings->items[i]);
-	free(strings->items);
-	*strings = (struct wire_strings){ 0 };
-}
-
 /* The container's process, changed by the command line. */
 static int change(struct spec_process *process, const struct exec_arguments *a, struct error *err)
 {
 	const struct cli_list command = { a->words.items + 1, a->words.count - 1 };
 	int r;
 
-	free_strings(&process->args);
+	json_strings_fini(&process->args);
 	r = add_strings(&process->args, &command, err);
 	if (r == 0)
 		r = set_env(process, &a->env, err);
