@@ -43,7 +43,7 @@ static int set_text(struct config *config, const struct config_key *key, const c
 	return 0;
 }
 
-static int set_defaults(struct config *config, struct error *err)
+int config_defaults(struct config *config, struct error *err)
 {
 	int r = 0;
 
@@ -321,7 +321,7 @@ int config_load_from(const char *sysconfdir, const char *defaultsdir, const char
 		     struct config *ret, struct error *err)
 {
 	CLEANUP(config_fini) struct config config = { 0 };
-	int r = set_defaults(&config, err);
+	int r = config_defaults(&config, err);
 
 	if (r < 0 || (r = apply_all(sysconfdir, defaultsdir, only_file, &config, err)) < 0 ||
 	    (r = find_daemons(&config, err)) < 0)
@@ -340,7 +340,7 @@ int config_parse(const char *file, const char *text, size_t len, struct config *
 		 struct error *err)
 {
 	CLEANUP(config_fini) struct config config = { 0 };
-	int r = set_defaults(&config, err);
+	int r = config_defaults(&config, err);
 
 	if (r < 0 || (r = apply(file, text, len, &config, err)) < 0 ||
 	    (r = find_daemons(&config, err)) < 0)

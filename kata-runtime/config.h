@@ -57,6 +57,9 @@ int config_load(const char *only_file, struct config *ret, struct error *err);
 int config_load_from(const char *sysconfdir, const char *defaultsdir, const char *only_file,
 		     struct config *ret, struct error *err);
 
+/* What stands where no file says otherwise; a virtio_fs_daemon of "auto" is not looked up. */
+int config_defaults(struct config *ret, struct error *err);
+
 /* One document over the defaults; file names it in errors. */
 int config_parse(const char *file, const char *text, size_t len, struct config *ret,
 		 struct error *err);

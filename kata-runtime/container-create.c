@@ -150,15 +150,21 @@ static int check_rootfs(const struct spec *spec, struct error *err)
 	return 0;
 }
 
-/* Reads and checks all input. */
+/* Reads and checks all input; the log is first, so that it has what is wrong with the rest. */
 static int read_input(struct creation *c, const char *id, struct error *err)
 {
+	char sid[SID_SIZE];
 	int r = id_check(id, err);
 
 	if (r == 0)
-		r = process_io_check(c->options, err);
+		r = store_open(&c->store, c->cli->root, NULL, false, err);
 	if (r == 0)
-		r = config_load(c->cli->config_file, &c->config, err);
+		r = store_sid(&c->store, id, sid, err);
+	if (r == 0)
+		r = logs_start_runtime(c->cli->config_file, c->cli->debug, sid, id, NULL,
+				       &c->config, err);
+	if (r == 0)
+		r = process_io_check(c->options, err);
 	if (r == 0)
 		r = spec_load(c->options->bundle != NULL ? c->options->bundle : ".", &c->spec, err);
 	if (r == 0)
@@ -452,7 +458,6 @@ static int create(struct creation *c, const char *id, struct error *err)
 		r = record(c, id, err);
 	if (r < 0)
 		return r;
-	logs_start_runtime(&c->config, c->cli->debug, c->state.sid, id, NULL);
 	warn_unapplied(c);
 	r = take_uids(c, err);
 	if (r == 0)

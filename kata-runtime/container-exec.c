@@ -131,6 +131,11 @@ static int execute(struct execution *e, const char *id, struct error *err)
 {
 	int r = container_load(e->cli, id, &e->store, &e->state, err);
 
+	if (r < 0)
+		return r;
+	snprintf(e->name, sizeof(e->name), "%d", getpid());
+	r = logs_start_runtime(e->cli->config_file, e->cli->debug, e->state.sid, id, e->name,
+			       &e->config, err);
 	if (r == 0)
 		r = process_io_check(e->options, err);
 	if (r == 0 && container_status(&e->state) == STATUS_STOPPED)
@@ -142,12 +147,7 @@ static int execute(struct execution *e, const char *id, struct error *err)
 			err, EBUSY,
 			"cannot exec in a paused container (use --ignore-paused to override)");
 	if (r == 0)
-		r = config_load(e->cli->config_file, &e->config, err);
-	if (r < 0)
-		return r;
-	snprintf(e->name, sizeof(e->name), "%d", getpid());
-	logs_start_runtime(&e->config, e->cli->debug, e->state.sid, id, e->name);
-	r = start_shim(e, err);
+		r = start_shim(e, err);
 	if (r == 0)
 		r = run_in_guest(e, err);
 	if (r == 0 && e->options->pid_file != NULL)

@@ -76,10 +76,9 @@ int container_begin(const struct cli *cli, const char *id, struct store *store, 
 	if (r < 0)
 		return r;
 	/* A configuration broken since then must not keep a container from being ended. */
-	if (config_load(cli->config_file, &config, NULL) == 0) {
-		logs_start_runtime(&config, cli->debug, state->sid, id, NULL);
+	if (logs_start_runtime(cli->config_file, cli->debug, state->sid, id, NULL, &config, NULL) ==
+	    0)
 		config_fini(&config);
-	}
 	return 0;
 }
 

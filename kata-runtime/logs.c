@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "common/str.h"
 
@@ -40,8 +41,8 @@ int logs_open(const struct config *config, const char *sid, const char *componen
 	return r < 0 ? r : log_open_file(dir, component, err);
 }
 
-void logs_start_runtime(const struct config *config, bool debug, const char *sid, const char *id,
-			const char *exec)
+static void start(const struct config *config, bool debug, const char *sid, const char *id,
+		  const char *exec)
 {
 	struct error err = { 0 };
 	int fd = logs_open(config, sid, "runtime", &err);
@@ -52,4 +53,17 @@ void logs_start_runtime(const struct config *config, bool debug, const char *sid
 	log_start("runtime", fd < 0 ? -1 : fd,
 		  debug || config->runtime.enable_debug ? LOG_DEBUG : LOG_INFO);
 	log_context(sid, id, exec);
+}
+
+int logs_start_runtime(const char *file, bool debug, const char *sid, const char *id,
+		       const char *exec, struct config *ret, struct error *err)
+{
+	CLEANUP(config_fini) struct config defaults = { 0 };
+	int r = config_load(file, ret, err);
+
+	if (r == 0)
+		start(ret, debug, sid, id, exec);
+	else if (config_defaults(&defaults, NULL) == 0)
+		start(&defaults, debug, sid, id, exec);
+	return r;
 }

@@ -14,10 +14,13 @@ int logs_open(const struct config *config, const char *sid, const char *componen
 	      struct error *err);
 
 /*
- * Starts the runtime's own log for a verb on one container. A log that cannot be opened is no
- * failure of the verb: it is told on standard error.
+ * Loads the configuration (file as for config_load()) and starts the runtime's own log for a verb
+ * on one container, first of all, so that the log has whatever fails after it. When the
+ * configuration cannot be loaded that is returned and *ret not written; the log is then where the
+ * defaults say. A log that cannot be opened is no failure of the verb: it is told on standard
+ * error. exec may be NULL.
  */
-void logs_start_runtime(const struct config *config, bool debug, const char *sid, const char *id,
-			const char *exec);
+int logs_start_runtime(const char *file, bool debug, const char *sid, const char *id,
+		       const char *exec, struct config *ret, struct error *err);
 
 #endif

@@ -60,6 +60,19 @@ logged() {
 	has "$(cat "$logs"/*/"$1.log")" "${@:2}"
 }
 
+# logged_by_default PART...: in a runtime log where it is when no configuration says where: what was
+# written by this test.
+logged_by_default() {
+	local records
+
+	if [[ -S /run/systemd/journal/socket ]]; then
+		records=$(journalctl --since=-2min -o verbose SYSLOG_IDENTIFIER=kata-runtime)
+	else
+		records=$(grep -hF "$config" /var/log/kata-containers/*/runtime.log)
+	fi
+	has "$records" "$@"
+}
+
 # cpio_of DIR: an initrd image of it at $work/initrd.
 cpio_of() {
 	(cd "$1" && find . | cpio --quiet -o -H newc) >"$work/initrd"
@@ -132,19 +145,23 @@ cpio_of() {
 @test "a rootfs that is not there, or no directory: it is named" {
 	edit plain '.root.path = "/nowhere/rootfs"'
 	refused root.path /nowhere/rootfs
+	logged runtime 'level=error' 'container=plain' root.path /nowhere/rootfs
 	edit plain '.root.path = "/etc/passwd"'
 	refused root.path /etc/passwd
+	logged runtime /etc/passwd
 	edit plain --arg rootfs "$base/rootfs" '.root.path = $rootfs'
 }
 
 @test "a configuration with an unknown key: file and key are named" {
 	prepare_config '{ hypervisor: { colour: "green" } }'
 	refused "$config" hypervisor.colour
+	logged_by_default "$config" plain hypervisor.colour
 }
 
 @test "a configuration with a wrong type: file, key and type are named" {
 	prepare_config '{ hypervisor: { default_memory: "much" } }'
 	refused "$config" hypervisor.default_memory number
+	logged_by_default "$config" hypervisor.default_memory number
 }
 
 @test "a configuration that is no JSON: file and line are named" {
