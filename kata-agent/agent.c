@@ -50,7 +50,7 @@ static int greet(struct agent *agent, const struct frame *frame, struct error *e
 	clients_link_down(agent);
 	agent->greeted = true;
 	log_link_use(&agent->log, agent->log_level);
-	log_info("link is up");
+	log_info("link is up", KV("uptime_ms", deadline_now_ms())); /* since the kernel began */
 	return 0;
 }
 

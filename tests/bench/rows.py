@@ -1,0 +1,214 @@
+"""What the benchmark measures. A row of the table is a line of ROWS; a value for it is what a
+function marked @measurement yields: the row's key and a number. Each function is called for one
+runtime after the other, again and again, and the table shows the medians."""
+import os
+import re
+import threading
+import time
+
+from host import Failed, cpu_seconds, memory
+
+SECOND, MEMORY, SIZE, RATE = "s", "memory", "size", "B/s"
+
+
+class Row:
+    """target: the most that it should be; of a rate, the least."""
+
+    def __init__(self, key, text, unit, target=None):
+        self.key, self.text, self.unit, self.target = key, text, unit, target
+
+    def met(self, value):
+        return value >= self.target if self.unit == RATE else value <= self.target
+
+
+ROWS = [
+    Row("run", "run /bin/true, from start to deleted", SECOND),
+    Row("run.processes", "  checks, cgroups, network, our processes", SECOND),
+    Row("run.machine", "  QEMU, firmware, kernel unpacked", SECOND),
+    Row("run.guest", "  guest kernel and agent", SECOND),
+    Row("run.create", "  rootfs and process made in the guest", SECOND),
+    Row("run.start", "  start, /bin/true, its exit code", SECOND),
+    Row("run.delete", "  delete", SECOND),
+    Row("cpu", "CPU of our host processes for it", SECOND, 0.025),
+    Row("cpu.runtime", "  kata-runtime, its children, kata-shim", SECOND),
+    Row("cpu.monitor", "  kata-proxy monitor", SECOND),
+    Row("cpu.worker", "  kata-proxy worker", SECOND),
+    Row("cpu.virtiofsd", "CPU of virtiofsd", SECOND),
+    Row("cpu.qemu", "CPU of QEMU", SECOND),
+    Row("version", "--version, CPU", SECOND, 0.005),
+    Row("state", "state, CPU", SECOND, 0.005),
+    Row("exec", "exec /bin/true", SECOND, 0.3),
+    Row("exec.cpu", "  CPU of our host processes started for it", SECOND),
+    Row("stdout", "stdout of an exec", RATE, 20e6),
+    Row("stdin", "stdin of an exec", RATE),
+    Row("pss", "PSS of all proxy and shim processes", MEMORY, 3 << 20),
+    Row("pss.monitor", "  PSS of the monitor", MEMORY),
+    Row("pss.worker", "  PSS of the worker", MEMORY),
+    Row("pss.shim", "  PSS of the shim", MEMORY),
+    Row("pss.virtiofsd", "PSS of virtiofsd, two processes", MEMORY),
+    Row("pss.qemu", "PSS of QEMU, the guest's memory in it", MEMORY),
+    Row("rss.monitor", "RSS of the monitor", MEMORY),
+    Row("rss.worker", "RSS of the worker", MEMORY),
+    Row("rss.shim", "RSS of the shim", MEMORY),
+    Row("rss.virtiofsd", "RSS of virtiofsd, two processes", MEMORY),
+    Row("rss.qemu", "RSS of QEMU", MEMORY),
+    Row("size.runtime", "size of the runtime", SIZE),
+    Row("size.proxy", "size of kata-proxy", SIZE),
+    Row("size.shim", "size of kata-shim", SIZE),
+    Row("size.agent", "size of kata-agent", SIZE, 2e6),
+    Row("size.initrd", "size of the guest's initrd", SIZE),
+]
+
+measurements = []
+
+
+def measurement(function):
+    measurements.append(function)
+    return function
+
+
+def is_kata(runtime):
+    return runtime.name == "kata"
+
+
+# --- a whole life -------------------------------------------------------------------------------
+
+@measurement
+def whole_life(runtime, _):
+    """Kept after its end, so that its processes can be asked what they used, then deleted."""
+    bundle = runtime.bundle("/bin/true")
+    if not is_kata(runtime):
+        took, cpu = runtime.run("life", bundle)
+        runtime.containers.discard("life")
+        yield "run", took
+        yield "cpu", cpu
+        return
+    began = time.time()
+    run_took, run_cpu = runtime.run("life", bundle, "--keep")
+    yield from phases(runtime, began, run_took)
+    used = {name: sum(map(cpu_seconds, pids)) for name, pids in runtime.processes("life").items()
+            if name != "shim"}
+    delete_took, delete_cpu = runtime.delete("life")
+    used["runtime"] = run_cpu + delete_cpu
+    yield "run", run_took + delete_took
+    yield "run.delete", delete_took
+    yield "cpu", used["runtime"] + used["monitor"] + used["worker"]
+    for name, seconds in used.items():
+        yield "cpu." + name, seconds
+
+
+def phases(runtime, began, took):
+    """The parts of a run, from the times of its log records."""
+    launched, _ = runtime.log("life", "proxy", "the VM's processes run")
+    link, _ = runtime.log("life", "proxy", "the agent answers")
+    created, _ = runtime.log("life", "runtime", "container created")
+    uptime = int(re.search(r"\buptime_ms=(\d+)", runtime.log("life", "agent", "link is up")[1])[1])
+    yield "run.processes", launched - began
+    yield "run.machine", link - launched - uptime / 1000
+    yield "run.guest", uptime / 1000
+    yield "run.create", created - link
+    yield "run.start", began + took - created
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+@measurement
+def version(runtime, _):
+    yield "version", min(runtime.do("--version")[1] for _ in range(5))
+
+
+@measurement
+def living(runtime, options):
+    """All that needs a container which runs."""
+    runtime.run("live", runtime.bundle("sleep", "3600"), "--detach")
+    yield "state", min(runtime.do("state", "live")[1] for _ in range(5))
+    for _ in range(3):
+        took, cpu = runtime.do("exec", "live", "/bin/true")
+        yield "exec", took
+        yield "exec.cpu", cpu
+    yield "stdout", read_rate(runtime, options.bytes)
+    yield "stdin", write_rate(runtime, options.bytes)
+    if is_kata(runtime):
+        yield from memory_rows(runtime)
+    runtime.delete("live", "--force")
+
+
+def memory_rows(runtime):
+    total = 0
+    for name, pids in runtime.processes("live").items():
+        rss, pss = map(sum, zip(*map(memory, pids)))
+        yield "rss." + name, rss
+        yield "pss." + name, pss
+        if name in ("monitor", "worker", "shim"):
+            total += pss
+    yield "pss", total
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+BLOCK = 65536
+SECONDS = 300
+
+
+def read_rate(runtime, total):
+    """Bytes in a second from the first to the last."""
+    ours, theirs = os.pipe()
+    process = runtime.start("exec", "live", "dd", "if=/dev/zero", f"bs={BLOCK}",
+                            f"count={total // BLOCK}", stdout=theirs)
+    os.close(theirs)
+    block = bytearray(1 << 20)
+    count = first = os.readv(ours, [block])
+    began = ended = time.time()
+    while (n := os.readv(ours, [block])) > 0:
+        count += n
+        ended = time.time()
+    os.close(ours)
+    process.wait(SECONDS)
+    if count != total:
+        raise Failed(f"{count} bytes of {total} came from stdout")
+    return (count - first) / max(ended - began, 1e-6)
+
+
+def write_rate(runtime, total):
+    """Bytes in a second, from when the process is there until it has read all."""
+    (input_theirs, input_ours), (output_ours, output_theirs) = os.pipe(), os.pipe()
+    process = runtime.start("exec", "live", "sh", "-c", f"echo; dd of=/dev/null bs={BLOCK}; echo",
+                            stdin=input_theirs, stdout=output_theirs)
+    os.close(input_theirs)
+    os.close(output_theirs)
+    os.read(output_ours, 1)
+    began = time.time()
+    writer = threading.Thread(target=write_all, args=(input_ours, total))
+    writer.start()
+    arrived = os.read(output_ours, 1) == b"\n"
+    took = time.time() - began
+    writer.join()
+    os.close(output_ours)
+    process.wait(SECONDS)
+    if not arrived:
+        raise Failed("the process ended before it had read all of stdin")
+    return total / took
+
+
+def write_all(fd, total):
+    block = bytes(BLOCK)
+    try:
+        for _ in range(total // BLOCK):
+            os.write(fd, block)
+    except BrokenPipeError:
+        pass  # the reader tells
+    finally:
+        os.close(fd)
+
+
+# --- sizes --------------------------------------------------------------------------------------
+
+@measurement
+def sizes(runtime, _):
+    yield "size.runtime", os.path.getsize(runtime.program)
+    if not is_kata(runtime):
+        return
+    prefix = os.path.dirname(os.path.dirname(os.path.realpath(runtime.program)))
+    for name in ("proxy", "shim", "agent"):
+        yield "size." + name, os.path.getsize(f"{prefix}/libexec/kata-containers/kata-{name}")
+    yield "size.initrd", os.path.getsize(f"{prefix}/share/kata-containers/kata-containers-initrd.img")
