@@ -37,8 +37,7 @@ static int make_directory(const char *root, const char *id, char path[PATH_MAX],
 	return r;
 }
 
-/* Reads a small file: its length, or a negative errno. text ends in a NUL. */
-static int read_file(int cgroup, const char *name, char *text, size_t size)
+int cgroup_read(int cgroup, const char *name, char *text, size_t size)
 {
 	CLEANUP(fd_close) int fd = openat(cgroup, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
@@ -65,7 +64,7 @@ static int pass_controllers(const char *path, struct error *err)
 	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	char text[512], word[64], *save = NULL;
 
-	if (fd < 0 || read_file(fd, "cgroup.controllers", text, sizeof(text)) < 0)
+	if (fd < 0 || cgroup_read(fd, "cgroup.controllers", text, sizeof(text)) < 0)
 		return error_set(err, errno, "controllers of the cgroup %s", path);
 	for (char *name = strtok_r(text, " \n", &save); name != NULL;
 	     name = strtok_r(NULL, " \n", &save)) {
@@ -228,7 +227,7 @@ int cgroup_freeze(int cgroup, bool freeze, struct error *err)
 int cgroup_is_frozen(int cgroup, struct error *err)
 {
 	char text[256];
-	int r = read_file(cgroup, "cgroup.events", text, sizeof(text));
+	int r = cgroup_read(cgroup, "cgroup.events", text, sizeof(text));
 
 	if (r < 0)
 		return error_set(err, -r, "read the container's cgroup.events");

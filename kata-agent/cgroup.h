@@ -38,6 +38,9 @@ int cgroup_pids(int cgroup, pid_t *pids, size_t size, struct error *err);
 int cgroup_set(int cgroup, const struct msg_cgroup_value *values, uint32_t count,
 	       struct error *err);
 
+/* Reads a small file of it: its length, or a negative errno. text ends in a NUL. */
+int cgroup_read(int cgroup, const char *name, char *text, size_t size);
+
 /* Freezes all processes in it and below, or lets them go on. The kernel needs a moment for it. */
 int cgroup_freeze(int cgroup, bool freeze, struct error *err);
 

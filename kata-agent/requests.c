@@ -17,6 +17,7 @@
 #include "kata-agent/process.h"
 #include "kata-agent/ps.h"
 #include "kata-agent/sandbox.h"
+#include "kata-agent/stats.h"
 
 /* What a function returns beside a negative errno with err filled. */
 enum { ANSWER_DONE = 0, ANSWERED = 1 }; /* DONE is to be sent; it was, or will be, sent */
@@ -171,6 +172,21 @@ static int on_update(struct client_request *request, const void *body, struct er
 	return r < 0 ? r : cgroup_set(container->cgroup, update->cgroup, update->n_cgroup, err);
 }
 
+static int on_stats(struct client_request *request, const void *body, struct error *err)
+{
+	const struct msg_stats *stats = body;
+	CLEANUP(stats_free) struct msg_statistics statistics = { 0 };
+	struct container *container;
+	int r = container_find(request->client->agent, stats->container, &container, err);
+
+	if (r == 0)
+		r = stats_read(container->cgroup, &statistics, err);
+	if (r < 0)
+		return r;
+	client_reply(request, MSG_STATISTICS, &statistics);
+	return ANSWERED;
+}
+
 static int on_shutdown(struct client_request *request, const void *body, struct error *err)
 {
 	struct agent *agent = request->client->agent;
@@ -199,6 +215,7 @@ static const struct row {
 	{ MSG_PAUSE, FROM_RUNTIME, on_pause },
 	{ MSG_RESUME, FROM_RUNTIME, on_resume },
 	{ MSG_UPDATE, FROM_RUNTIME, on_update },
+	{ MSG_STATS, FROM_RUNTIME, on_stats },
 	{ MSG_SHUTDOWN, FROM_RUNTIME, on_shutdown },
 };
 

@@ -57,13 +57,17 @@ void cli_print_options(const struct cli_option *options, size_t count);
 void cli_report(const struct cli *cli, const struct error *err);
 
 /* The verbs: exit status, or a negative errno with err. argv[0] is the verb. */
+int cmd_checkpoint(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_create(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_delete(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_exec(const struct cli *cli, int argc, char **argv, struct error *err);
+int cmd_events(const struct cli *cli, int argc, char **argv, struct error *err);
+int cmd_features(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_kill(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_list(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_pause(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_ps(const struct cli *cli, int argc, char **argv, struct error *err);
+int cmd_restore(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_resume(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_run(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_spec(const struct cli *cli, int argc, char **argv, struct error *err);

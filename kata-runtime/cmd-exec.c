@@ -42,6 +42,8 @@ static int parse(int argc, char **argv, struct exec_arguments *a, struct error *
 		{ "console", 0, CLI_TEXT, &a->options.console,
 		  "a terminal that the caller has made" },
 		{ "pid-file", 0, CLI_TEXT, &a->options.pid_file, "file that gets the shim's pid" },
+		{ "pidfd-socket", 0, CLI_TEXT, &a->options.pidfd_socket,
+		  "socket that gets a pidfd of the shim" },
 		{ "user", 'u', CLI_TEXT, &a->user, "UID[:GID]" },
 		{ "additional-gids", 'g', CLI_LIST, &a->gids, "a supplementary group" },
 		{ "env", 'e', CLI_LIST, &a->env, "NAME=value" },

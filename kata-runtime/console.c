@@ -48,7 +48,9 @@ int console_open(int *ret_master, int *ret_slave, struct error *err)
 	return 0;
 }
 
-int console_send(const char *socket_path, int master, int64_t deadline, struct error *err)
+/* what: the option that named the socket. */
+static int send_to(const char *what, const char *socket_path, int sent, const char *text,
+		   int64_t deadline, struct error *err)
 {
 	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -57,12 +59,25 @@ int console_send(const char *socket_path, int master, int64_t deadline, struct e
 	if (fd < 0)
 		return error_set(err, errno, "socket");
 	if (str_format(address.sun_path, sizeof(address.sun_path), "%s", socket_path) < 0)
-		return error_say(err, ENAMETOOLONG, "console socket %s: the path is too long",
+		return error_say(err, ENAMETOOLONG, "%s socket %s: the path is too long", what,
 				 socket_path);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return error_set(err, errno, "connect to console socket %s", socket_path);
-	r = fdpass_send_one(fd, master, "/dev/ptmx", deadline, err);
-	return r < 0 ? error_prefix(err, "console socket %s", socket_path) : 0;
+		return error_set(err, errno, "connect to %s socket %s", what, socket_path);
+	r = fdpass_send_one(fd, sent, text, deadline, err);
+	return r < 0 ? error_prefix(err, "%s socket %s", what, socket_path) : 0;
+}
+
+int console_send(const char *socket_path, int master, int64_t deadline, struct error *err)
+{
+	return send_to("console", socket_path, master, "/dev/ptmx", deadline, err);
+}
+
+int console_send_pidfd(const char *socket_path, const struct process_ref *shim, int64_t deadline,
+		       struct error *err)
+{
+	CLEANUP(fd_close) int pidfd = process_open(shim->pid, shim->start_ticks, err);
+
+	return pidfd < 0 ? pidfd : send_to("pidfd", socket_path, pidfd, "pidfd", deadline, err);
 }
 
 /* The user's terminal in raw mode; restored at the end of its scope. */

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "common/error.h"
+#include "kata-runtime/store.h"
 
 /* A new pair; both close-on-exec and the caller's. */
 int console_open(int *ret_master, int *ret_slave, struct error *err);
@@ -14,6 +15,10 @@ int console_open(int *ret_master, int *ret_slave, struct error *err);
  * Connects to the client's socket and sends the master as it expects: one message, one descriptor.
  */
 int console_send(const char *socket_path, int master, int64_t deadline, struct error *err);
+
+/* The same with a pidfd of a shim, for --pidfd-socket. */
+int console_send_pidfd(const char *socket_path, const struct process_ref *shim, int64_t deadline,
+		       struct error *err);
 
 /*
  * Stands between our standard streams and the child: forwards signals to it, and with a terminal

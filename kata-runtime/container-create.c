@@ -20,6 +20,7 @@
 #include "common/str.h"
 #include "kata-runtime/cgroup.h"
 #include "kata-runtime/config.h"
+#include "kata-runtime/console.h"
 #include "kata-runtime/container.h"
 #include "kata-runtime/guest-spec.h"
 #include "kata-runtime/hooks.h"
@@ -445,6 +446,9 @@ static int finish(struct creation *c, struct error *err)
 	r = store_write_state(&c->store, &c->state, err);
 	if (r == 0)
 		r = sandbox_commit(&c->sandbox, deadline_in_ms(COMMIT_MS), err);
+	if (r == 0 && c->options->pidfd_socket != NULL)
+		r = console_send_pidfd(c->options->pidfd_socket, &c->state.shim,
+				       deadline_in_ms(COMMIT_MS), err);
 	if (r == 0 && c->options->pid_file != NULL)
 		r = container_write_pid(c->options->pid_file, c->state.shim.pid, err);
 	return r;

@@ -13,6 +13,7 @@
 #include "common/str.h"
 #include "kata-runtime/cgroup.h"
 #include "kata-runtime/config.h"
+#include "kata-runtime/console.h"
 #include "kata-runtime/container.h"
 #include "kata-runtime/guest-spec.h"
 #include "kata-runtime/logs.h"
@@ -150,6 +151,9 @@ static int execute(struct execution *e, const char *id, struct error *err)
 		r = start_shim(e, err);
 	if (r == 0)
 		r = run_in_guest(e, err);
+	if (r == 0 && e->options->pidfd_socket != NULL)
+		r = console_send_pidfd(e->options->pidfd_socket, &e->shim.process,
+				       deadline_in_ms(AGENT_MS), err);
 	if (r == 0 && e->options->pid_file != NULL)
 		r = container_write_pid(e->options->pid_file, e->shim.process.pid, err);
 	return r;

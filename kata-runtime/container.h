@@ -17,6 +17,7 @@ struct container_options {
 	const char *console_socket; /* NULL: none */
 	const char *console;        /* NULL, or a terminal that the caller has made */
 	const char *pid_file;       /* NULL: none */
+	const char *pidfd_socket;   /* NULL, or a socket that gets a pidfd of the shim */
 	const char *preserve_fds;   /* NULL or a number; only 0 can be given to a VM */
 	bool detach;                /* nobody waits in the foreground */
 	bool ignore_paused;         /* exec: also in a paused container; it goes on with that */

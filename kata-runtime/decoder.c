@@ -126,12 +126,28 @@ static int child_answer_rows(int fd, const struct msg_ps_rows *rows)
 	return r;
 }
 
+static int child_answer_statistics(int fd, const struct msg_statistics *list)
+{
+	struct answer answer = { .reply.n_rows = list->n_values };
+	int r = write_all(fd, &answer, sizeof(answer));
+
+	for (uint32_t i = 0; i < list->n_values && r == 0; i++) {
+		struct decoder_statistic item = { .value = list->values[i].value };
+
+		child_printable(item.name, sizeof(item.name), list->values[i].name);
+		r = write_all(fd, &item, sizeof(item));
+	}
+	return r;
+}
+
 static int child_answer(int fd, enum msg_type type, const void *body)
 {
 	struct answer answer = { 0 };
 
 	if (type == MSG_PS_ROWS)
 		return child_answer_rows(fd, body);
+	if (type == MSG_STATISTICS)
+		return child_answer_statistics(fd, body);
 	if (type == MSG_CREATED) {
 		answer.reply.handle = ((const struct msg_created *)body)->handle;
 		answer.reply.pid = ((const struct msg_created *)body)->pid;
@@ -286,13 +302,12 @@ static int parent_rows(struct decoder *decoder, uint32_t count, int64_t deadline
 	return 0;
 }
 
-int decoder_request(struct decoder *decoder, enum msg_type type, const void *body, int64_t deadline,
-		    struct decoder_reply *ret_reply, struct decoder_row **ret_rows,
-		    struct error *err)
+/* One request and the fixed part of its answer; what follows that is still to be read. */
+static int ask(struct decoder *decoder, enum msg_type type, const void *body, int64_t deadline,
+	       struct answer *ret_answer, struct error *err)
 {
 	CLEANUP(buf_fini) struct buf payload = { 0 };
 	struct order order = { .deadline = deadline, .expected = wire_message(type)->reply };
-	struct answer answer;
 	int r = wire_encode(type, body, &payload, err);
 
 	if (r < 0)
@@ -301,10 +316,43 @@ int decoder_request(struct decoder *decoder, enum msg_type type, const void *bod
 	if (write_all(decoder->fd, &order, sizeof(order)) < 0 ||
 	    write_all(decoder->fd, buf_at(&payload), order.len) < 0)
 		return error_say(err, EIO, "the process that reads the agent's answers ended");
-	r = parent_answer(decoder, deadline, &answer, err);
-	if (r == 0 && order.expected == MSG_PS_ROWS)
+	return parent_answer(decoder, deadline, ret_answer, err);
+}
+
+int decoder_request(struct decoder *decoder, enum msg_type type, const void *body, int64_t deadline,
+		    struct decoder_reply *ret_reply, struct decoder_row **ret_rows,
+		    struct error *err)
+{
+	struct answer answer;
+	int r = ask(decoder, type, body, deadline, &answer, err);
+
+	if (r == 0 && wire_message(type)->reply == MSG_PS_ROWS)
 		r = parent_rows(decoder, answer.reply.n_rows, deadline, ret_rows, err);
 	if (r == 0 && ret_reply != NULL)
 		*ret_reply = answer.reply;
 	return r;
+}
+
+int decoder_statistics(struct decoder *decoder, const char *container, int64_t deadline,
+		       struct decoder_statistic **ret_values, uint32_t *ret_count,
+		       struct error *err)
+{
+	CLEANUP(freep) struct decoder_statistic *values = NULL;
+	struct msg_stats stats = { .container = (char *)container };
+	struct answer answer;
+	int r = ask(decoder, MSG_STATS, &stats, deadline, &answer, err);
+
+	if (r < 0)
+		return r;
+	values = calloc((size_t)answer.reply.n_rows + 1, sizeof(*values));
+	if (values == NULL)
+		return error_set(err, ENOMEM, "statistics");
+	if (read_all(decoder->fd, values, answer.reply.n_rows * sizeof(*values), deadline + 500) <
+	    0)
+		return error_say(err, EIO, "the process that reads the agent's answers ended");
+	for (uint32_t i = 0; i < answer.reply.n_rows; i++)
+		values[i].name[sizeof(values[i].name) - 1] = '\0';
+	*ret_values = steal_ptr(&values);
+	*ret_count = answer.reply.n_rows;
+	return 0;
 }

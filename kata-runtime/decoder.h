@@ -28,11 +28,17 @@ struct decoder_row {
 	char command[256];
 };
 
+/* One number of a container's cgroup, see STATISTICS; name is printable. */
+struct decoder_statistic {
+	char name[128];
+	uint64_t value;
+};
+
 /* The parts of a reply that any caller needs. */
 struct decoder_reply {
 	uint64_t handle; /* CREATED */
 	uint32_t pid;    /* CREATED */
-	uint32_t n_rows; /* PS_ROWS */
+	uint32_t n_rows; /* PS_ROWS, STATISTICS */
 };
 
 /*
@@ -53,5 +59,10 @@ void decoder_close(struct decoder *decoder);
 int decoder_request(struct decoder *decoder, enum msg_type type, const void *body, int64_t deadline,
 		    struct decoder_reply *ret_reply, struct decoder_row **ret_rows,
 		    struct error *err);
+
+/* STATS of a container: *ret_values with *ret_count items is to be freed. */
+int decoder_statistics(struct decoder *decoder, const char *container, int64_t deadline,
+		       struct decoder_statistic **ret_values, uint32_t *ret_count,
+		       struct error *err);
 
 #endif

@@ -34,6 +34,11 @@ static const struct verb {
 	{ "pause", cmd_pause, 1, "make all processes of a container stand still" },
 	{ "resume", cmd_resume, 1, "let them go on" },
 	{ "update", cmd_update, 1, "change a container's resource limits" },
+	{ "events", cmd_events, 1,
+	  "print statistics of a container as JSON, and when it is short of memory" },
+	{ "features", cmd_features, 1, "print as JSON what this runtime can do" },
+	{ "checkpoint", cmd_checkpoint, 1, "refused: a VM cannot be written to disk yet" },
+	{ "restore", cmd_restore, 1, "refused, as checkpoint" },
 	{ "spec", cmd_spec, 1, "write a config.json to begin with" },
 	{ "check", cmd_check, 1, "tell what this host gives to a VM" },
 };
@@ -50,7 +55,7 @@ static int print_help(const struct cli_option *options, size_t count)
 	       "An OCI runtime that gives each container a virtual machine of its "
 	       "own.\n\nverbs:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
+		printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
 	printf("\noptions:\n");
 	cli_print_options(options, count);
 	return 0;

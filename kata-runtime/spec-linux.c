@@ -14,6 +14,11 @@ static const char *const namespace_names[NAMESPACE_TYPES] = {
 	[NAMESPACE_TIME] = "time",
 };
 
+const char *spec_namespace_name(enum spec_namespace_type type)
+{
+	return namespace_names[type];
+}
+
 static int read_namespace(const struct json_at *at, struct spec *spec, struct error *err)
 {
 	struct json_at member = { .file = at->file, .up = at, .key = "type" };

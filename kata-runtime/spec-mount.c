@@ -98,6 +98,12 @@ void mount_options_fini(struct mount_options *o)
 	*o = (struct mount_options){ 0 };
 }
 
+/* Those that are refused stand at the end of the table. */
+const char *mount_option_name(size_t i)
+{
+	return i < ARRAY_SIZE(options) && options[i].action != REFUSE ? options[i].name : NULL;
+}
+
 uint32_t mount_propagation(const char *text)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++)

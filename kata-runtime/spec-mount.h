@@ -24,6 +24,9 @@ int mount_options_parse(const struct spec_mount *mount, struct mount_options *re
 			struct error *err);
 void mount_options_fini(struct mount_options *options);
 
+/* The names of all options that are no filesystem's own: number i, NULL behind the last. */
+const char *mount_option_name(size_t i);
+
 /* "rprivate" and its like as MS_* bits; 0 when text is no propagation. */
 uint32_t mount_propagation(const char *text);
 

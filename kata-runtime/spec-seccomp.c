@@ -27,7 +27,7 @@ static const struct word actions[] = {
 	{ "SCMP_ACT_TRACE", SCMP_ACT_TRACE(0) },
 	{ "SCMP_ACT_LOG", SCMP_ACT_LOG },
 	{ "SCMP_ACT_ALLOW", SCMP_ACT_ALLOW },
-	{ "SCMP_ACT_NOTIFY", SCMP_ACT_NOTIFY },
+	{ "SCMP_ACT_NOTIFY", SCMP_ACT_NOTIFY }, /* last: it is known and refused */
 };
 
 static const struct word comparisons[] = {
@@ -67,6 +67,21 @@ static const struct word flags[] = {
 	{ "SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG },
 	{ "SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW },
 };
+
+const char *spec_seccomp_word(enum spec_seccomp_words kind, size_t i)
+{
+	static const struct {
+		const struct word *words;
+		size_t count;
+	} kinds[] = {
+		[SECCOMP_ACTIONS] = { actions, ARRAY_SIZE(actions) - 1 },
+		[SECCOMP_OPERATORS] = { comparisons, ARRAY_SIZE(comparisons) },
+		[SECCOMP_ARCHS] = { architectures, ARRAY_SIZE(architectures) },
+		[SECCOMP_FLAGS] = { flags, ARRAY_SIZE(flags) },
+	};
+
+	return i < kinds[kind].count ? kinds[kind].words[i].name : NULL;
+}
 
 /* The member key as one of words; what names them in the error. */
 static int read_word(const struct json_at *at, const char *key, const struct word *words,

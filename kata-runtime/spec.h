@@ -228,6 +228,13 @@ const char *spec_annotation(const struct spec *spec, const char *name);
 /* "prestart", "createRuntime", ... as config.json names them. */
 const char *spec_hook_kind_name(enum spec_hook_kind kind);
 
+/* "pid", "network", ... as config.json names them. */
+const char *spec_namespace_name(enum spec_namespace_type type);
+
+/* The words of linux.seccomp that are taken: number i of a kind, NULL behind the last. */
+enum spec_seccomp_words { SECCOMP_ACTIONS, SECCOMP_OPERATORS, SECCOMP_ARCHS, SECCOMP_FLAGS };
+const char *spec_seccomp_word(enum spec_seccomp_words kind, size_t i);
+
 /*
  * Calls warn with the place in config.json ("linux.resources.memory.limit") of each thing that
  * the bundle asks for and this version does not apply.

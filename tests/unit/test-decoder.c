@@ -91,10 +91,15 @@ static void reply_honestly(int fd, const struct frame *request, enum msg_type ty
 		{ .pid = 2, .ppid = 1, .cpu_ms = 77, .command = (char *)"" },
 	};
 	struct msg_ps_rows list = { .rows = rows, .n_rows = 2 };
+	struct msg_statistic values[2] = { { .name = (char *)"memory.stat:\x1b[2J", .value = 7 },
+					   { .name = (char *)"", .value = UINT64_MAX } };
+	struct msg_statistics statistics = { .values = values, .n_values = 2 };
 	struct msg_created created = { .handle = UINT64_MAX - 1, .pid = 82 };
 
 	if (type == MSG_PS)
 		send_message(fd, FRAME_REPLY, 0, 1, request->id, MSG_PS_ROWS, &list);
+	else if (type == MSG_STATS)
+		send_message(fd, FRAME_REPLY, 0, 1, request->id, MSG_STATISTICS, &statistics);
 	else if (type == MSG_EXEC || type == MSG_CREATE)
 		send_message(fd, FRAME_REPLY, 0, 1, request->id, MSG_CREATED, &created);
 	else
@@ -196,8 +201,10 @@ static void need_root(void)
 
 Test(decoder, requests_and_replies)
 {
+	CLEANUP(freep) struct decoder_statistic *values = NULL;
 	CLEANUP(freep) struct decoder_row *rows = NULL;
 	int64_t deadline = deadline_in_ms(WAIT_MS);
+	uint32_t count = 0;
 	struct msg_exec exec = { .container = (char *)"c", .process.cwd = (char *)"/" };
 	struct msg_ps ps = { .container = (char *)"c" };
 	struct decoder_reply reply;
@@ -216,6 +223,11 @@ Test(decoder, requests_and_replies)
 	cr_assert_eq(reply.n_rows, 2);
 	cr_expect_eq(rows[1].cpu_ms, 77);
 	cr_expect_str_eq(rows[0].command, "a?b?[2J", "nothing a terminal would obey");
+	cr_assert_eq(decoder_statistics(&decoder, "c", deadline, &values, &count, &err), 0, "%s",
+		     err.text);
+	cr_assert_eq(count, 2);
+	cr_expect(strcmp(values[0].name, "memory.stat:?[2J") == 0 && values[0].value == 7);
+	cr_expect(values[1].name[0] == '\0' && values[1].value == UINT64_MAX);
 	cr_expect_eq(decoder_request(&decoder, MSG_SHUTDOWN, NULL, deadline, NULL, NULL, &err), 0);
 	decoder_close(&decoder);
 	proxy_stop(&proxy);
