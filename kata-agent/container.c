@@ -204,6 +204,9 @@ void container_process_ended(struct container *container, struct process *proces
 	const struct client_request nobody = { 0 };
 	struct error err;
 
+	/* Its own pid namespace would end the others with it; one that is shared does not. */
+	if (process->first && container->joined_pid)
+		cgroup_signal(container->cgroup, SIGKILL, NULL);
 	if (container->removing)
 		uv_timer_start(&container->timer, on_retry, 0, 0);
 	else if (process->first && process->failed &&
@@ -261,6 +264,7 @@ int container_create(struct agent *agent, const struct msg_create *create,
 	c = make(agent, create->container, err);
 	if (c == NULL)
 		return -err->num;
+	c->joined_pid = create->pid_of[0] != '\0';
 	r = limit(c, create, err);
 	if (r == 0)
 		r = process_spawn(c, &create->process, create, request, &c->first, err);

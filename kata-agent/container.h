@@ -19,6 +19,7 @@ struct container {
 	int cgroup;
 	struct msg_seccomp seccomp; /* filter of all its processes */
 	struct process *first;      /* NULL before it is forked */
+	bool joined_pid;            /* its processes do not end with the first by themselves */
 	bool removing;
 	int64_t deadline; /* of the removal, or of PAUSE */
 	uv_timer_t timer; /* looks again at what waiting or pausing wait for; never both */

@@ -23,6 +23,7 @@
 #include "common/fdpass.h"
 #include "common/str.h"
 #include "kata-agent/caps.h"
+#include "kata-agent/join.h"
 #include "kata-agent/lookup.h"
 #include "kata-agent/resolve.h"
 #include "kata-agent/rootfs.h"
@@ -31,19 +32,19 @@
 #include "kata-agent/terminal.h"
 
 /* Where the descriptors of the plan lie once the others are closed. */
-enum { FD_STATUS = 3, FD_INIT = 4, FD_FIRST_FREE = 5 };
+enum { FD_STATUS = 3, FD_INIT, FD_IPC, FD_UTS, FD_FIRST_FREE };
 
 enum { PASSWD_MAX = 65536 };
 
 static char program[PATH_MAX], passwd[PASSWD_MAX], home[PATH_MAX + 8];
 
 /*
- * Standard streams in their places, the two others at fixed numbers, nothing else. Until a terminal
+ * Standard streams in their places, the others at fixed numbers, nothing else. Until a terminal
  * is there its places hold the null device: what is opened meanwhile must not get their numbers.
  */
 static int take_fds(struct enter_plan *plan, struct error *err)
 {
-	int keep[5], high[5], places[5] = { 0, 1, 2, FD_STATUS, FD_INIT };
+	int keep[FD_FIRST_FREE], high[FD_FIRST_FREE];
 
 	for (int i = 0; i < 3; i++) {
 		keep[i] = plan->stdio[i];
@@ -52,23 +53,27 @@ static int take_fds(struct enter_plan *plan, struct error *err)
 		if (keep[i] < 0)
 			return error_set(err, errno, "open the guest's /dev/null");
 	}
-	keep[3] = plan->status;
-	keep[4] = plan->init_pidfd;
-	for (int i = 0; i < 5; i++) {
+	keep[FD_STATUS] = plan->status;
+	keep[FD_INIT] = plan->init_pidfd;
+	keep[FD_IPC] = plan->ipc_pidfd;
+	keep[FD_UTS] = plan->uts_pidfd;
+	for (int i = 0; i < FD_FIRST_FREE; i++) {
 		high[i] = keep[i] < 0 ? -1 : fcntl(keep[i], F_DUPFD_CLOEXEC, FD_FIRST_FREE);
 		if (keep[i] >= 0 && high[i] < 0)
 			return error_set(err, errno, "arrange descriptors");
 	}
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < FD_FIRST_FREE; i++) {
 		if (high[i] < 0)
-			close(places[i]);
-		else if (dup3(high[i], places[i], i < 3 ? 0 : O_CLOEXEC) < 0)
+			close(i);
+		else if (dup3(high[i], i, i < 3 ? 0 : O_CLOEXEC) < 0)
 			return error_set(err, errno, "arrange descriptors");
 	}
 	if (close_range(FD_FIRST_FREE, ~0U, 0) < 0)
 		return error_set(err, errno, "close descriptors");
 	plan->status = FD_STATUS;
 	plan->init_pidfd = plan->init_pidfd < 0 ? -1 : FD_INIT;
+	plan->ipc_pidfd = plan->ipc_pidfd < 0 ? -1 : FD_IPC;
+	plan->uts_pidfd = plan->uts_pidfd < 0 ? -1 : FD_UTS;
 	return 0;
 }
 
@@ -109,7 +114,15 @@ static int make_container(const struct enter_plan *plan, struct terminal *termin
 			  struct error *err)
 {
 	const char *name = plan->create->hostname;
-	int r;
+	CLEANUP(fd_close) int shm = -1;
+	int r = join_namespaces(plan->ipc_pidfd, plan->uts_pidfd, err);
+
+	if (r == 0 && plan->ipc_pidfd >= 0) {
+		shm = join_shm(plan->ipc_pidfd, err);
+		r = shm < 0 && shm != -ENOENT ? shm : 0;
+	}
+	if (r < 0)
+		return r;
 
 	/* Here, not at clone: the namespace's root is the cgroup the process is in now. */
 	if (unshare(CLONE_NEWCGROUP) < 0)
@@ -119,7 +132,7 @@ static int make_container(const struct enter_plan *plan, struct terminal *termin
 	r = sysctl_set_all(plan->create->sysctls, plan->create->n_sysctls, err);
 	if (r < 0)
 		return r;
-	return rootfs_enter(plan->create, plan->share, terminal, err);
+	return rootfs_enter(plan->create, plan->share, shm, terminal, err);
 }
 
 /* The pid namespace was chosen by the agent at clone. */

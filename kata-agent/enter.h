@@ -39,6 +39,7 @@ struct enter_plan {
 	const struct msg_seccomp *seccomp; /* the container's */
 	const char *share;                 /* first process: path of the shared directory */
 	int init_pidfd;                    /* a further process: whose namespaces it joins */
+	int ipc_pidfd, uts_pidfd;          /* first process: whose it shares; -1: its own */
 	int status;                        /* the socket to the agent */
 	int stdio[3];                      /* for 0, 1 and 2; -1 with a terminal */
 	char **env;                        /* with a free place before its NULL */

@@ -288,6 +288,14 @@ static int apply(int root_fd, int share_fd, const struct msg_mount *m, struct er
 	return r < 0 ? r : mount_attach(fd, target, err);
 }
 
+int mount_put(int root_fd, const char *path, int mount_fd, struct error *err)
+{
+	CLEANUP(fd_close) int target = resolve_create(root_fd, path, true, err);
+	int r = target < 0 ? target : mount_attach(mount_fd, target, err);
+
+	return r < 0 ? error_prefix(err, "mount %s", path) : 0;
+}
+
 int mount_apply(int root_fd, int share_fd, const struct msg_mount *m, struct error *err)
 {
 	if (apply(root_fd, share_fd, m, err) < 0)

@@ -187,14 +187,22 @@ static int make_cwd(struct tree *t, struct error *err)
 	return fd < 0 ? error_prefix(err, "working directory") : 0;
 }
 
-int rootfs_enter(const struct msg_create *create, const char *share, struct terminal *ret_terminal,
-		 struct error *err)
+/* A container that shares its IPC namespace sees the shared memory of who it shares it with. */
+static bool is_shm(const struct msg_mount *m)
+{
+	return str_eq(m->destination, "/dev/shm") && str_eq(m->type, "tmpfs");
+}
+
+int rootfs_enter(const struct msg_create *create, const char *share, int shm,
+		 struct terminal *ret_terminal, struct error *err)
 {
 	CLEANUP(tree_close) struct tree t = { create, -1, -1, -1 };
 	int r = open_tree_fds(&t, share, err);
 
 	for (uint32_t i = 0; r == 0 && i < create->n_mounts; i++)
-		r = mount_apply(t.root, t.share, &create->mounts[i], err);
+		r = shm >= 0 && is_shm(&create->mounts[i])
+			    ? mount_put(t.root, create->mounts[i].destination, shm, err)
+			    : mount_apply(t.root, t.share, &create->mounts[i], err);
 	if (r == 0)
 		r = fill_dev(&t, err);
 	if (r == 0)

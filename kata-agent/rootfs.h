@@ -9,9 +9,10 @@
 /*
  * Builds the container's root in the mount namespace of the caller, which must be a new one, and
  * makes it "/". share is the path of the shared directory. With a terminal asked for it is opened
- * from the container's devpts and put at its /dev/console.
+ * from the container's devpts and put at its /dev/console. shm: a detached mount that takes the
+ * place of the container's tmpfs at /dev/shm, or negative; it stays the caller's.
  */
-int rootfs_enter(const struct msg_create *create, const char *share, struct terminal *ret_terminal,
-		 struct error *err);
+int rootfs_enter(const struct msg_create *create, const char *share, int shm,
+		 struct terminal *ret_terminal, struct error *err);
 
 #endif

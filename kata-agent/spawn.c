@@ -20,8 +20,9 @@
 #include "kata-agent/enter.h"
 
 /*
- * A further process is born into the container's pid namespace: the agent points its children there
- * for the one clone. So the agent is its parent and knows its pid from the first moment.
+ * A further process is born into the container's pid namespace, and the first one of a container
+ * that shares another's into that: the agent points its children there for the one clone. So the
+ * agent is its parent and knows its pid from the first moment.
  */
 static int point_children(int namespace, struct error *err)
 {
@@ -39,21 +40,66 @@ static void point_children_back(int own_namespace)
 	abort();
 }
 
-/* The kernel puts the child into the container's cgroup as it makes it, so none can escape. */
-static pid_t clone_child(struct container *c, bool first, int *ret_pidfd, struct error *err)
+/* Whose namespaces a first process shares: pidfds of others' first processes, -1 for its own. */
+struct joined {
+	int pid, ipc, uts;
+};
+
+static int find_joined(struct agent *agent, const char *id, int *ret_pidfd, struct error *err)
+{
+	struct container *other;
+	int r;
+
+	*ret_pidfd = -1;
+	if (id[0] == '\0')
+		return 0;
+	r = container_find(agent, id, &other, err);
+	if (r == 0 && !container_is_alive(other))
+		r = error_say(err, ESRCH, "container %s is not running", id);
+	if (r < 0)
+		return error_prefix(err, "share the namespaces of a container");
+	*ret_pidfd = other->first->pidfd;
+	return 0;
+}
+
+static int find_all_joined(struct agent *agent, const struct msg_create *create,
+			   struct joined *joined, struct error *err)
+{
+	int r = find_joined(agent, create->pid_of, &joined->pid, err);
+
+	if (r == 0)
+		r = find_joined(agent, create->ipc_of, &joined->ipc, err);
+	if (r == 0)
+		r = find_joined(agent, create->uts_of, &joined->uts, err);
+	return r;
+}
+
+static uint64_t own_namespaces(const struct joined *joined)
+{
+	return CLONE_NEWNS | (joined->pid < 0 ? (uint64_t)CLONE_NEWPID : 0) |
+	       (joined->ipc < 0 ? (uint64_t)CLONE_NEWIPC : 0) |
+	       (joined->uts < 0 ? (uint64_t)CLONE_NEWUTS : 0);
+}
+
+/*
+ * The kernel puts the child into the container's cgroup as it makes it, so none can escape. joined:
+ * for a first process, else NULL.
+ */
+static pid_t clone_child(struct container *c, const struct joined *joined, int *ret_pidfd,
+			 struct error *err)
 {
 	struct clone_args args = { .flags = CLONE_PIDFD | CLONE_INTO_CGROUP,
 				   .pidfd = (uintptr_t)ret_pidfd,
 				   .exit_signal = SIGCHLD,
 				   .cgroup = (uint64_t)c->cgroup };
+	int born_in = joined != NULL ? joined->pid : c->first->pidfd;
 	sigset_t all, old;
 	long pid;
-	int r = 0;
+	int r;
 
-	if (first)
-		args.flags |= CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
-	else
-		r = point_children(c->first->pidfd, err);
+	if (joined != NULL)
+		args.flags |= own_namespaces(joined);
+	r = born_in < 0 ? 0 : point_children(born_in, err);
 	if (r < 0)
 		return r;
 	/* No handler of the agent's may run in the child: they write into the agent's own pipes. */
@@ -65,7 +111,7 @@ static pid_t clone_child(struct container *c, bool first, int *ret_pidfd, struct
 	if (pid < 0)
 		pid = error_set(err, errno, "make a process");
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	if (!first)
+	if (born_in >= 0)
 		point_children_back(c->agent->own_pid_namespace);
 	return (pid_t)pid;
 }
@@ -107,11 +153,14 @@ int spawn_process(struct container *container, const struct msg_process *wanted,
 {
 	CLEANUP(prepared_fini) struct prepared prepared = { .ends = { -1, -1, -1 }, .status = -1 };
 	struct enter_plan plan = { .process = wanted, .create = create, .init_pidfd = -1 };
+	struct joined joined = { -1, -1, -1 };
 	struct agent *agent = container->agent;
 	int pair[2], pidfd = -1, r;
 	pid_t pid;
 
 	r = copy_arrays(wanted, &prepared, err);
+	if (r == 0 && create != NULL)
+		r = find_all_joined(agent, create, &joined, err);
 	if (r == 0 && !wanted->terminal)
 		r = streams_make_pipes(streams, wanted->uid, prepared.ends, err);
 	if (r < 0)
@@ -123,12 +172,14 @@ int spawn_process(struct container *container, const struct msg_process *wanted,
 	plan.share = agent->options.share;
 	if (create == NULL)
 		plan.init_pidfd = container->first->pidfd;
+	plan.ipc_pidfd = joined.ipc;
+	plan.uts_pidfd = joined.uts;
 	plan.status = prepared.status;
 	memcpy(plan.stdio, prepared.ends, sizeof(plan.stdio));
 	plan.env = prepared.env;
 	plan.groups = prepared.groups;
 	plan.reset_oom = agent->options.guest;
-	pid = clone_child(container, create != NULL, &pidfd, err);
+	pid = clone_child(container, create != NULL ? &joined : NULL, &pidfd, err);
 	if (pid == 0)
 		enter_run(&plan);
 	if (pid < 0) {
