@@ -1,16 +1,12 @@
 /*
- * What kata-runtime, kata-proxy and kata-shim agree on when one starts the other: descriptor
- * numbers, and the names of the descriptors beside a LAUNCH message.
+ * What kata-runtime and kata-proxy agree on when one starts the other: the names of the
+ * descriptors beside a LAUNCH message. The numbers that descriptors have at a process's start, and
+ * the uids, are in privsep.h.
  */
 #ifndef KATA_LAUNCH_H
 #define KATA_LAUNCH_H
 
-/* Descriptors a daemon finds at its start; 0, 1 and 2 are /dev/null but for the shim's. */
-enum {
-	START_FD_CONTROL = 3, /* socketpair to the runtime: LAUNCH or ATTACH travel here */
-	START_FD_LOG = 4,     /* a file or journald's socket */
-	START_FD_SHARED = 5,  /* shim: SID/client, the only directory it will see */
-};
+#include "common/privsep.h"
 
 /* Names in LAUNCH's fds; the runtime opens them all, the monitor opens nothing of these itself. */
 #define LAUNCH_QEMU "qemu"           /* the program */
@@ -28,26 +24,7 @@ enum {
 #define LAUNCH_LOG_QEMU "log-qemu"
 #define LAUNCH_LOG_VIRTIOFSD "log-virtiofsd"
 
-/* Descriptors QEMU finds; its arguments name these numbers. */
-enum {
-	LAUNCH_FD_QMP = 10,
-	LAUNCH_FD_AGENT = 11,    /* listening socket of the virtio-serial port */
-	LAUNCH_FD_CONSOLE = 12,  /* one end of a socketpair; the worker has the other */
-	LAUNCH_FD_VIRTIOFS = 13, /* connected to virtiofsd */
-	LAUNCH_FD_KERNEL = 14,
-	LAUNCH_FD_INITRD = 15,
-	LAUNCH_FD_NET = 16,   /* one for each interface */
-	LAUNCH_FD_VHOST = 24, /* and one more where the host has vhost-net */
-};
-
-/* Network interfaces of a VM. */
-enum { LAUNCH_NET_MAX = 8 };
-
-/* virtiofsd: its listening socket, and where the share lies in the monitor's root. */
-enum { LAUNCH_FD_VHOST_USER = 3 };
+/* Where the share lies in the monitor's root. */
 #define LAUNCH_SHARE "/share"
-
-/* Uids of a VM's block, added to its base. */
-enum { UID_QEMU = 0, UID_PROXY = 1, UID_SHIM = 2, UID_DECODER = 3, UID_BLOCK = 4 };
 
 #endif

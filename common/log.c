@@ -61,6 +61,7 @@ static bool is_journal(int fd)
 
 void log_start(const char *component, int fd, enum log_level level)
 {
+	tzset(); /* reads a file, which is out of reach later */
 	log_state.component = component;
 	log_state.fd = fd;
 	log_state.journal = fd >= 0 && is_journal(fd);

@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,10 +21,69 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+
+#define NS(name) ((unsigned)CLONE_NEW##name)
+
+/* Braces are opened and closed by different macros. */
+/* clang-format off */
+#define PROCESS(NAME, name, user, namespaces, root, filter, what) \
+	static const struct privsep_line lines_##NAME[] = {
+#define CAPABILITY(name, why) { PRIVSEP_LINE_CAPABILITY, #name, CAP_##name, 1, 0, why },
+#define LIMIT(resource, value, why) \
+	{ PRIVSEP_LINE_LIMIT, #resource, RLIMIT_##resource, 1, value, why },
+#define FD(NAME, number, what) { PRIVSEP_LINE_FD, #NAME, number, 1, 0, what },
+#define FDS(NAME, number, count, what) { PRIVSEP_LINE_FD, #NAME, number, count, 0, what },
+#define HOLDS(kinds, why)
+#define TRUST(what)
+#define END { .kind = PRIVSEP_LINE_END } };
+#include "common/privsep.def"
+#include "common/privsep-undef.h"
+
+#define PROCESS(NAME, name_, user_, namespaces_, root_, filter_, what_) \
+	[PRIVSEP_##NAME] = { .name = name_, .what = what_, .user = user_, \
+			     .namespaces = namespaces_, .root = root_, .filter = filter_, \
+			     .lines = lines_##NAME,
+#define CAPABILITY(name, why)
+#define LIMIT(resource, value, why)
+#define FD(NAME, number, what)
+#define FDS(NAME, number, count, what)
+#define HOLDS(kinds, why) .holds = (kinds), .holds_why = why,
+#define TRUST(what) .trust = what,
+#define END },
+static const struct privsep_row rows[] = {
+#include "common/privsep.def"
+};
+#include "common/privsep-undef.h"
+/* clang-format on */
+
+const struct privsep_row *privsep_row(enum privsep_process process)
+{
+	return &rows[process];
+}
+
+uint64_t privsep_capabilities(enum privsep_process process)
+{
+	uint64_t caps = 0;
+
+	for (const struct privsep_line *l = rows[process].lines; l->kind != PRIVSEP_LINE_END; l++)
+		if (l->kind == PRIVSEP_LINE_CAPABILITY)
+			caps |= UINT64_C(1) << l->number;
+	return caps;
+}
+
+bool privsep_has_fd(enum privsep_process process, int number)
+{
+	for (const struct privsep_line *l = rows[process].lines; l->kind != PRIVSEP_LINE_END; l++)
+		if (l->kind == PRIVSEP_LINE_FD && number >= l->number &&
+		    number < l->number + l->count)
+			return true;
+	return false;
+}
 
 static int compare_fds(const void *a, const void *b)
 {
@@ -51,6 +112,22 @@ int privsep_close_others(const int *keep, size_t count, struct error *err)
 	if (close_range(next, ~0U, 0) < 0)
 		return error_set(err, errno, "close inherited descriptors");
 	return 0;
+}
+
+int privsep_begin(enum privsep_process process, struct error *err)
+{
+	int keep[64] = { 0 };
+	size_t count = 0;
+	int r;
+
+	for (const struct privsep_line *l = rows[process].lines; l->kind != PRIVSEP_LINE_END; l++)
+		for (int i = 0; l->kind == PRIVSEP_LINE_FD && i < l->count; i++)
+			keep[count++] = l->number + i;
+	r = privsep_close_others(keep, count, err);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		if (fcntl(keep[i], F_SETFD, FD_CLOEXEC) < 0 && errno != EBADF)
+			return error_set(err, errno, "descriptor %d", keep[i]);
+	return r < 0 ? r : privsep_quiet(err);
 }
 
 int privsep_quiet(struct error *err)
@@ -128,6 +205,36 @@ int privsep_enter_root(int dirfd, struct error *err)
 	return 0;
 }
 
+int privsep_place_program(int fd, struct error *err)
+{
+	struct rlimit given, wide;
+
+	if (getrlimit(RLIMIT_NOFILE, &given) < 0)
+		return error_set(err, errno, "getrlimit RLIMIT_NOFILE");
+	wide = given;
+	if (wide.rlim_cur <= PRIVSEP_FD_PROGRAM)
+		wide.rlim_cur = PRIVSEP_FD_PROGRAM + 1;
+	if (wide.rlim_max < wide.rlim_cur)
+		wide.rlim_max = wide.rlim_cur;
+	if (fd != PRIVSEP_FD_PROGRAM &&
+	    (setrlimit(RLIMIT_NOFILE, &wide) < 0 || dup3(fd, PRIVSEP_FD_PROGRAM, O_CLOEXEC) < 0 ||
+	     setrlimit(RLIMIT_NOFILE, &given) < 0))
+		return error_set(err, errno, "place the program's descriptor");
+	return 0;
+}
+
+int privsep_limit(enum privsep_process process, struct error *err)
+{
+	for (const struct privsep_line *l = rows[process].lines; l->kind != PRIVSEP_LINE_END; l++) {
+		struct rlimit limit = { l->value, l->value };
+
+		if (l->kind == PRIVSEP_LINE_LIMIT &&
+		    setrlimit((__rlimit_resource_t)l->number, &limit) < 0)
+			return error_set(err, errno, "setrlimit RLIMIT_%s", l->name);
+	}
+	return 0;
+}
+
 int privsep_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct error *err)
 {
 	int r;
@@ -199,4 +306,52 @@ int privsep_verify(uid_t uid, gid_t gid, struct error *err)
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return error_say(err, EPERM, "no_new_privs is not set");
 	return 0;
+}
+
+/* A root of its own shows in its mount: nothing but the handed-in root is mounted read-only. */
+static int verify_root(const struct privsep_row *row, struct error *err)
+{
+	const unsigned long want = ST_RDONLY | ST_NOSUID | ST_NODEV;
+	struct statvfs st;
+
+	if (row->root == ROOT_HOST)
+		return 0;
+	if (statvfs("/", &st) < 0)
+		return error_set(err, errno, "look at the own root");
+	if ((st.f_flag & want) != want)
+		return error_say(err, EPERM, "the root is not the confined one: its flags are %lx",
+				 st.f_flag);
+	return 0;
+}
+
+static int verify_limits(const struct privsep_row *row, struct error *err)
+{
+	for (const struct privsep_line *l = row->lines; l->kind != PRIVSEP_LINE_END; l++) {
+		struct rlimit limit;
+
+		if (l->kind != PRIVSEP_LINE_LIMIT)
+			continue;
+		if (getrlimit((__rlimit_resource_t)l->number, &limit) < 0)
+			return error_set(err, errno, "getrlimit RLIMIT_%s", l->name);
+		if (limit.rlim_cur > l->value || limit.rlim_max > l->value)
+			return error_say(err, EPERM, "RLIMIT_%s is left above %" PRIu64, l->name,
+					 l->value);
+	}
+	return 0;
+}
+
+int privsep_finish(enum privsep_process process, uid_t uid, bool log, struct error *err)
+{
+	const struct privsep_row *row = &rows[process];
+	int r = privsep_verify(uid, uid, err);
+
+	if (r == 0)
+		r = verify_root(row, err);
+	if (r == 0)
+		r = verify_limits(row, err);
+	if (r == 0)
+		r = filter_load(row->filter, log, err);
+	if (r == 0 && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER)
+		r = error_say(err, EPERM, "there is no system call filter");
+	return r < 0 ? error_prefix(err, "%s is not confined", row->name) : 0;
 }

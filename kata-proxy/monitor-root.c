@@ -112,7 +112,7 @@ int monitor_root_enter(bool kvm, struct error *err)
 	mode_t mask = umask(0);
 	int r;
 
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+	if (unshare((int)privsep_row(PRIVSEP_MONITOR)->namespaces & ~CLONE_NEWPID) < 0)
 		return error_set(err, errno, "leave the host's namespaces");
 	r = mount_on(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL, err);
 	if (r == 0)

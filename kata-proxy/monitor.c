@@ -74,14 +74,12 @@ static int receive_launch(struct monitor *m, struct error *err)
 
 static int launch(struct monitor *m, struct error *err)
 {
-	static const int inherited[] = { START_FD_CONTROL, START_FD_LOG };
+	CLEANUP(fd_close) int self = -1;
 	int r;
 
 	if (getpid() != 1)
 		return error_say(err, EINVAL, "the monitor is process 1 of a pid namespace only");
-	r = privsep_quiet(err);
-	if (r == 0)
-		r = privsep_close_others(inherited, ARRAY_SIZE(inherited), err);
+	r = privsep_begin(PRIVSEP_MONITOR, err);
 	if (r == 0)
 		r = watch_signals(m, err);
 	if (r == 0)
@@ -90,9 +88,13 @@ static int launch(struct monitor *m, struct error *err)
 		return r;
 	log_start("monitor", START_FD_LOG, m->vm.launch->debug ? LOG_DEBUG : LOG_INFO);
 	log_context(m->vm.launch->sandbox, NULL, NULL);
-	m->vm.self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	if (m->vm.self < 0)
+	self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	if (self < 0)
 		return error_set(err, errno, "open the own program");
+	r = privsep_place_program(self, err);
+	if (r < 0)
+		return r;
+	m->vm.self = PRIVSEP_FD_PROGRAM;
 	r = monitor_root_enter(m->vm.launch->kvm_gid != 0, err);
 	if (r == 0)
 		r = vm_start(&m->vm, err);

@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,13 +25,11 @@
 #include "common/cleanup.h"
 #include "common/deadline.h"
 #include "common/launch.h"
-#include "common/privsep.h"
 #include "kata-proxy/monitor-root.h"
 
 enum {
-	START_MS = 10000,    /* from fork to exec */
-	WORKER_NOFILE = 512, /* 256 clients and some */
-	FD_PARKED = 64,      /* where descriptors wait while the final numbers are filled */
+	START_MS = 10000, /* from fork to exec */
+	FD_PARKED = 64,   /* where descriptors wait while the final numbers are filled */
 };
 
 static const char want_maps = 'm', have_maps = 'g';
@@ -41,7 +38,8 @@ void spawn_pass(struct spawn *spawn, int from, int to)
 {
 	if (from < 0)
 		return;
-	assert(spawn->n_fds < SPAWN_FDS_MAX && to >= 2 && to <= SPAWN_FD_MAX);
+	assert(spawn->n_fds < SPAWN_FDS_MAX);
+	assert(to == STDERR_FILENO || privsep_has_fd(spawn->row, to));
 	spawn->fds[spawn->n_fds++] = (struct spawn_fd){ .from = from, .to = to };
 }
 
@@ -50,33 +48,32 @@ void spawn_pass(struct spawn *spawn, int from, int to)
 /* Network, ipc, uts and mounts of its own; of the monitor's root it keeps all but the share. */
 static int enter_qemu(const struct spawn *spawn, struct error *err)
 {
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+	int r;
+
+	if (unshare((int)privsep_row(PRIVSEP_QEMU)->namespaces & ~CLONE_NEWPID) < 0)
 		return error_set(err, errno, "make namespaces");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return error_set(err, errno, "make mounts private");
 	if (umount2(LAUNCH_SHARE, MNT_DETACH) < 0)
 		return error_set(err, errno, "leave %s", LAUNCH_SHARE);
-	return privsep_drop(spawn->uid, spawn->uid, &spawn->kvm_gid, spawn->kvm_gid != 0 ? 1 : 0,
-			    err);
+	r = privsep_limit(PRIVSEP_QEMU, err);
+	if (r == 0)
+		r = privsep_drop(spawn->uid, spawn->uid, &spawn->kvm_gid,
+				 spawn->kvm_gid != 0 ? 1 : 0, err);
+	return r;
 }
 
-/*
- * The bounding set: what virtiofsd serves files with; MKNOD, which it insists on and which allows
- * nothing in a user namespace; and SYS_ADMIN and SETPCAP, with which it makes its sandbox and drops
- * both itself. All of it counts in the user namespace only.
- */
+/* The row's capabilities in all sets that are not for children. */
 static int bound_virtiofsd(struct error *err)
 {
-	static const unsigned keep[] = {
-		CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,    CAP_SETGID,
-		CAP_SETUID, CAP_SETFCAP,      CAP_MKNOD,  CAP_SYS_ADMIN, CAP_SETPCAP,
-	};
+	uint64_t keep = privsep_capabilities(PRIVSEP_VIRTIOFSD);
 	int r;
 
 	capng_clear(CAPNG_SELECT_ALL);
-	for (size_t i = 0; i < ARRAY_SIZE(keep); i++)
-		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
-			     keep[i]);
+	for (unsigned cap = 0; cap < 64; cap++)
+		if ((keep & UINT64_C(1) << cap) != 0)
+			capng_update(CAPNG_ADD,
+				     CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, cap);
 	r = capng_apply(CAPNG_SELECT_ALL);
 	if (r < 0)
 		return error_say(err, EPERM, "capng_apply failed with %d", r);
@@ -121,11 +118,9 @@ static int enter_virtiofsd(int report, struct error *err)
 
 static int enter_worker(struct error *err)
 {
-	struct rlimit files = { WORKER_NOFILE, WORKER_NOFILE };
+	int r = privsep_limit(PRIVSEP_WORKER, err);
 
-	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
-		return error_set(err, errno, "setrlimit RLIMIT_NOFILE");
-	return privsep_verify(getuid(), getgid(), err);
+	return r < 0 ? r : privsep_verify(getuid(), getgid(), err);
 }
 
 /* Moves fd out of the way of the final numbers. */
@@ -137,21 +132,24 @@ static int park(int fd, struct error *err)
 }
 
 /*
- * Leaves 0 and 1 on /dev/null, the descriptors asked for at their numbers, and beyond them only
- * program and report, which the exec closes.
+ * Leaves 0 and 1 on /dev/null, the descriptors asked for at their numbers, and beyond them only the
+ * program at PRIVSEP_FD_PROGRAM and report, which the exec closes.
  */
-static int place_fds(const struct spawn *spawn, int *program, int *report, struct error *err)
+static int place_fds(const struct spawn *spawn, int *report, struct error *err)
 {
 	int parked[SPAWN_FDS_MAX], keep[SPAWN_FDS_MAX + 2];
 	CLEANUP(fd_close) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	size_t n = 0;
+	int r;
 
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
 		return error_set(err, errno, "open /dev/null");
-	*program = park(*program, err);
+	r = privsep_place_program(spawn->program, err);
+	if (r < 0)
+		return r;
 	*report = park(*report, err);
-	if (*program < 0 || *report < 0)
-		return -err->num;
+	if (*report < 0)
+		return *report;
 	for (size_t i = 0; i < spawn->n_fds; i++) {
 		parked[i] = park(spawn->fds[i].from, err);
 		if (parked[i] < 0)
@@ -162,7 +160,7 @@ static int place_fds(const struct spawn *spawn, int *program, int *report, struc
 			return error_set(err, errno, "place descriptor %d", spawn->fds[i].to);
 		keep[n++] = spawn->fds[i].to;
 	}
-	keep[n++] = *program;
+	keep[n++] = PRIVSEP_FD_PROGRAM;
 	keep[n++] = *report;
 	null = -1; /* closed with the others, if not one of the numbers just filled */
 	return privsep_close_others(keep, n, err);
@@ -173,15 +171,14 @@ static int become(const struct spawn *spawn, int *report, struct error *err)
 {
 	static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 	char *const environment[] = { path, NULL };
-	int program = spawn->program;
 	int r;
 
 	r = privsep_quiet(err);
 	if (r == 0)
-		r = place_fds(spawn, &program, report, err);
-	if (r == 0 && spawn->rights == SPAWN_QEMU)
+		r = place_fds(spawn, report, err);
+	if (r == 0 && spawn->row == PRIVSEP_QEMU)
 		r = enter_qemu(spawn, err);
-	else if (r == 0 && spawn->rights == SPAWN_VIRTIOFSD)
+	else if (r == 0 && spawn->row == PRIVSEP_VIRTIOFSD)
 		r = enter_virtiofsd(*report, err);
 	else if (r == 0)
 		r = enter_worker(err);
@@ -189,7 +186,11 @@ static int become(const struct spawn *spawn, int *report, struct error *err)
 		return r;
 	if (chdir("/") < 0)
 		return error_set(err, errno, "chdir /");
-	execveat(program, "", spawn->args, environment, AT_EMPTY_PATH);
+	if (spawn->row == PRIVSEP_QEMU)
+		r = privsep_finish(PRIVSEP_QEMU, spawn->uid, spawn->seccomp_log, err);
+	if (r < 0)
+		return r;
+	execveat(PRIVSEP_FD_PROGRAM, "", spawn->args, environment, AT_EMPTY_PATH);
 	return error_set(err, errno, "exec");
 }
 
@@ -198,7 +199,7 @@ static _Noreturn void child(const struct spawn *spawn, int report)
 	struct error err = { 0 };
 
 	become(spawn, &report, &err);
-	if (send(report, &err, sizeof(err), MSG_NOSIGNAL) < 0)
+	if (write(report, &err, sizeof(err)) < 0) /* a call that every filter has */
 		_exit(126);
 	_exit(127);
 }

@@ -184,7 +184,7 @@ static int start_virtiofsd(struct vm *vm, struct links *links, struct error *err
 {
 	struct spawn spawn = {
 		.name = "virtiofsd",
-		.rights = SPAWN_VIRTIOFSD,
+		.row = PRIVSEP_VIRTIOFSD,
 		.program = vm->fds[VM_FD_VIRTIOFSD],
 		.args = vm->launch->virtiofsd_args.items,
 	};
@@ -200,11 +200,12 @@ static int start_qemu(struct vm *vm, struct links *links, struct error *err)
 {
 	struct spawn spawn = {
 		.name = "QEMU",
-		.rights = SPAWN_QEMU,
+		.row = PRIVSEP_QEMU,
 		.program = vm->fds[VM_FD_QEMU],
 		.args = vm->launch->qemu_args.items,
 		.uid = vm->launch->uid_base + UID_QEMU,
 		.kvm_gid = vm->launch->kvm_gid,
+		.seccomp_log = vm->launch->seccomp_log,
 	};
 
 	spawn_pass(&spawn, links->qemu_stderr[1], 2);
@@ -226,7 +227,7 @@ static int start_worker(struct vm *vm, struct links *links, struct error *err)
 	char *args[WORKER_ARGS_MAX + 1];
 	struct spawn spawn = {
 		.name = "the worker",
-		.rights = SPAWN_WORKER,
+		.row = PRIVSEP_WORKER,
 		.program = vm->self,
 		.args = args,
 	};
@@ -293,7 +294,11 @@ int vm_start(struct vm *vm, struct error *err)
 	if (r < 0)
 		return r;
 	close_given(vm, &links);
-	r = privsep_drop(uid, uid, NULL, 0, err);
+	r = privsep_limit(PRIVSEP_MONITOR, err);
+	if (r == 0)
+		r = privsep_drop(uid, uid, NULL, 0, err);
+	if (r == 0)
+		r = privsep_finish(PRIVSEP_MONITOR, uid, vm->launch->seccomp_log, err);
 	if (r == 0)
 		r = start_worker(vm, &links, err);
 	if (r < 0)

@@ -58,6 +58,7 @@ void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1
 {
 	static char program[] = "kata-proxy", worker[] = "worker";
 	static char debug[] = "--debug", guest_debug[] = "--guest-debug";
+	static char seccomp_log[] = "--seccomp-log";
 	size_t n = 0;
 
 	args[n++] = program;
@@ -67,6 +68,8 @@ void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1
 		args[n++] = debug;
 	if (launch->guest_debug)
 		args[n++] = guest_debug;
+	if (launch->seccomp_log)
+		args[n++] = seccomp_log;
 	args[n] = NULL;
 }
 
@@ -266,20 +269,12 @@ static const struct proxy_ops proxy_ops = {
 
 static int confine(struct error *err)
 {
-	int keep[WORKER_FD_COUNT], r;
+	int r = privsep_begin(PRIVSEP_WORKER, err);
 
-	for (int i = 0; i < WORKER_FD_COUNT; i++)
-		keep[i] = i;
-	r = privsep_quiet(err);
-	if (r == 0)
-		r = privsep_close_others(keep, ARRAY_SIZE(keep), err);
 	if (r < 0)
 		return r;
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	for (int i = START_FD_CONTROL; i < WORKER_FD_COUNT; i++)
-		if (fcntl(i, F_SETFD, FD_CLOEXEC) < 0 && errno != EBADF)
-			return error_set(err, errno, "descriptor %d", i);
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set(err, errno, "prctl");
 	return privsep_verify(getuid(), getgid(), err);
@@ -351,6 +346,10 @@ int worker_run(int argc, char *const args[])
 	r = confine(&err);
 	if (r == 0)
 		r = start(&w, &err);
+	/* libuv has opened all it ever opens; nothing of a peer's has been read. */
+	if (r == 0)
+		r = privsep_finish(PRIVSEP_WORKER, getuid(), flag(argc, args, "--seccomp-log"),
+				   &err);
 	if (r < 0) {
 		log_error("the worker did not start", KV_ERR(&err));
 		return 1;

@@ -5,9 +5,10 @@
 
 #define AT(member) offsetof(struct config, member)
 
-/* In the order of enum config_accelerator, config_cache and config_log_target. */
+/* In the order of the enums in config.h. */
 static const char *const accelerators[] = { "auto", "kvm", "tcg", NULL };
 static const char *const caches[] = { "none", "auto", "always", NULL };
+static const char *const seccomp_actions[] = { "kill", "log", NULL };
 static const char *const log_targets[] = { "auto", "journal", "file", NULL };
 
 static const char *const daemons[] = { "/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd", NULL };
@@ -123,6 +124,16 @@ const struct config_key config_keys[] = {
 	  .offset = AT(runtime.log_dir),
 	  .text = "/var/log/kata-containers",
 	  .meaning = "Log files go to SID/COMPONENT.log below this directory." },
+	{ .section = "runtime",
+	  .name = "seccomp",
+	  .type = CONFIG_CHOICE,
+	  .offset = AT(runtime.seccomp),
+	  .number = SECCOMP_KILL,
+	  .choices = seccomp_actions,
+	  .meaning =
+		  "What becomes of kata-proxy, kata-shim or QEMU when it makes a system call that "
+		  "its filter does not name. kill: it dies. log: the kernel logs the call and "
+		  "does it; weaker, for finding out what a filter lacks." },
 	{ .section = "runtime",
 	  .name = "uid_range",
 	  .type = CONFIG_RANGE,

@@ -14,6 +14,7 @@
 
 enum config_accelerator { ACCELERATOR_AUTO, ACCELERATOR_KVM, ACCELERATOR_TCG };
 enum config_cache { VIRTIO_FS_CACHE_NONE, VIRTIO_FS_CACHE_AUTO, VIRTIO_FS_CACHE_ALWAYS };
+enum config_seccomp { SECCOMP_KILL, SECCOMP_LOG };
 enum config_log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_FILE };
 
 /* What the files say, defaults filled in. Paths are absolute; strings are never NULL. */
@@ -41,6 +42,7 @@ struct config {
 		bool enable_debug;
 		uint32_t log_target; /* enum config_log_target */
 		char *log_dir;
+		uint32_t seccomp;                  /* enum config_seccomp */
 		char *uid_range;                   /* "" or START:COUNT */
 		uint32_t create_container_timeout; /* seconds */
 	} runtime;

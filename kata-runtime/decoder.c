@@ -190,7 +190,13 @@ static noreturn void child_main(int fd, int socket, uid_t uid, int64_t deadline)
 	log_start("runtime", -1, LOG_ERROR);
 	r = privsep_close_others((int[]){ fd, socket }, 2, &err);
 	if (r == 0)
+		r = privsep_enter_root(-1, &err);
+	if (r == 0)
+		r = privsep_limit(PRIVSEP_DECODER, &err);
+	if (r == 0)
 		r = privsep_drop(uid, uid, NULL, 0, &err);
+	if (r == 0)
+		r = privsep_finish(PRIVSEP_DECODER, uid, false, &err);
 	if (r == 0) {
 		call_init(&call, socket);
 		r = call_hello(&call, "runtime", deadline, NULL, &err);

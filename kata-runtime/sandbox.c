@@ -307,6 +307,10 @@ static int launch(struct sandbox *s, struct msg_launch *message, struct cargo *c
 	message->debug = s->debug || s->config->proxy.enable_debug;
 	message->guest_debug =
 		s->debug || s->config->agent.enable_debug || s->config->hypervisor.enable_debug;
+	message->seccomp_log = s->config->runtime.seccomp == SECCOMP_LOG;
+	if (message->seccomp_log)
+		log_warning("runtime.seccomp is \"log\": system call filters of this VM forbid "
+			    "nothing");
 	message->fds = cargo->names;
 	message->n_fds = cargo->count;
 	r = fdpass_send(s->control, MSG_LAUNCH, message, cargo->fds, cargo->count, deadline, err);

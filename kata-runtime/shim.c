@@ -33,6 +33,8 @@ static void make_environment(const struct shim_options *options,
 	snprintf(text[n++], VARIABLE_MAX, "KATA_UID=%u", state->uid_base + UID_SHIM);
 	snprintf(text[n++], VARIABLE_MAX, "KATA_DEBUG=%d",
 		 options->debug || options->config->shim.enable_debug);
+	if (options->config->runtime.seccomp == SECCOMP_LOG)
+		snprintf(text[n++], VARIABLE_MAX, "KATA_SECCOMP=log");
 	for (int i = 0; i < n; i++)
 		envp[i] = text[i];
 	envp[n] = NULL;
@@ -65,15 +67,16 @@ int shim_start(struct shim *shim, const struct shim_options *options, struct err
 	shim->control = pair[0];
 	theirs = pair[1];
 	make_environment(options, text, envp);
-	spawn.namespaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-			   (options->netns < 0 ? CLONE_NEWNET : 0);
+	spawn.namespaces = privsep_row(PRIVSEP_SHIM)->namespaces;
+	if (options->netns >= 0)
+		spawn.namespaces &= ~(uint64_t)CLONE_NEWNET; /* the container's is joined */
 	spawn.fds[0] = options->stdio[0];
 	spawn.fds[1] = options->stdio[1];
 	spawn.fds[2] = options->stdio[2];
-	spawn.fds[START_FD_CONTROL] = theirs;
-	spawn.fds[START_FD_LOG] = log;
-	spawn.fds[START_FD_SHARED] = options->shared;
-	spawn.fd_count = START_FD_SHARED + 1;
+	spawn.fds[SHIM_FD_CONTROL] = theirs;
+	spawn.fds[SHIM_FD_LOG] = log;
+	spawn.fds[SHIM_FD_SHARED] = options->shared;
+	spawn.fd_count = SHIM_FD_SHARED + 1;
 	pid = spawn_run(&spawn, err);
 	if (pid < 0) {
 		fd_close(&shim->control);

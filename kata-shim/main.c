@@ -27,8 +27,8 @@
 
 enum { EXIT_UNDONE = 1, EXIT_USAGE = 2 };
 
-static const char *const variables[] = { "KATA_SANDBOX", "KATA_CONTAINER", "KATA_EXEC", "KATA_UID",
-					 "KATA_DEBUG" };
+static const char *const variables[] = { "KATA_SANDBOX", "KATA_CONTAINER", "KATA_EXEC",
+					 "KATA_UID",     "KATA_DEBUG",     "KATA_SECCOMP" };
 
 static const char *variable(const char *name)
 {
@@ -46,15 +46,16 @@ static void take_name(const char *command)
 }
 
 /* Reads the parameters and starts the log: 0, or an error when the runtime did not start us. */
-static int take_parameters(uint64_t *ret_uid, struct error *err)
+static int take_parameters(uint64_t *ret_uid, bool *ret_seccomp_log, struct error *err)
 {
 	int r = str_to_u64(variable("KATA_UID"), UINT32_MAX, ret_uid);
 
 	if (r < 0)
 		return error_set(err, -r, "KATA_UID");
-	log_start("shim", START_FD_LOG, str_eq(variable("KATA_DEBUG"), "1") ? LOG_DEBUG : LOG_INFO);
+	log_start("shim", SHIM_FD_LOG, str_eq(variable("KATA_DEBUG"), "1") ? LOG_DEBUG : LOG_INFO);
 	log_context(variable("KATA_SANDBOX"), variable("KATA_CONTAINER"),
 		    variable("KATA_EXEC")[0] != '\0' ? variable("KATA_EXEC") : NULL);
+	*ret_seccomp_log = str_eq(variable("KATA_SECCOMP"), "log");
 	for (size_t i = 0; i < ARRAY_SIZE(variables); i++)
 		unsetenv(variables[i]);
 	return 0;
@@ -77,15 +78,18 @@ static bool take_terminal(void)
 	return true;
 }
 
-static int confine(uid_t uid, struct error *err)
+static int confine(uid_t uid, bool seccomp_log, struct error *err)
 {
-	int shared = START_FD_SHARED;
+	int shared = SHIM_FD_SHARED;
 	int r = privsep_enter_root(shared, err);
 
 	if (r < 0)
 		return r;
 	fd_close(&shared);
-	return privsep_drop(uid, uid, NULL, 0, err);
+	r = privsep_limit(PRIVSEP_SHIM, err);
+	if (r == 0)
+		r = privsep_drop(uid, uid, NULL, 0, err);
+	return r < 0 ? r : privsep_finish(PRIVSEP_SHIM, uid, seccomp_log, err);
 }
 
 /* Waits until the runtime hands in the process; its life is the limit. */
@@ -93,7 +97,7 @@ static int receive_attach(struct shim_params *params, struct error *err)
 {
 	struct msg_attach *attach;
 	void *body;
-	int r = fdpass_expect(START_FD_CONTROL, MSG_ATTACH, &body, INT64_MAX, err);
+	int r = fdpass_expect(SHIM_FD_CONTROL, MSG_ATTACH, &body, INT64_MAX, err);
 
 	if (r < 0)
 		return r;
@@ -110,15 +114,13 @@ static int receive_attach(struct shim_params *params, struct error *err)
 static int prepare(struct shim_params *params, struct stdio *stdio, uv_loop_t *loop,
 		   struct error *err)
 {
-	static const int keep[] = { START_FD_CONTROL, START_FD_LOG, START_FD_SHARED };
+	bool seccomp_log = false;
 	uint64_t uid;
 	int r;
 
-	r = privsep_close_others(keep, ARRAY_SIZE(keep), err);
+	r = privsep_begin(PRIVSEP_SHIM, err);
 	if (r == 0)
-		r = take_parameters(&uid, err);
-	if (r == 0)
-		r = privsep_quiet(err);
+		r = take_parameters(&uid, &seccomp_log, err);
 	if (r == 0)
 		r = stdio_prepare(stdio, err);
 	if (r < 0)
@@ -128,12 +130,12 @@ static int prepare(struct shim_params *params, struct stdio *stdio, uv_loop_t *l
 		return params->signals;
 	params->controlling = take_terminal();
 	r = loop_start(loop, err);
-	return r < 0 ? r : confine((uid_t)uid, err);
+	return r < 0 ? r : confine((uid_t)uid, seccomp_log, err);
 }
 
 int main(int argc, char **argv)
 {
-	struct shim_params params = { .socket = "/proxy.sock", .control = START_FD_CONTROL };
+	struct shim_params params = { .socket = "/proxy.sock", .control = SHIM_FD_CONTROL };
 	struct stdio stdio;
 	struct error err;
 	uv_loop_t loop;
@@ -147,7 +149,7 @@ int main(int argc, char **argv)
 	r = prepare(&params, &stdio, &loop, &err);
 	if (r < 0) {
 		log_error("shim cannot start", KV_ERR(&err));
-		fdpass_send_error(START_FD_CONTROL, &err);
+		fdpass_send_error(SHIM_FD_CONTROL, &err);
 		return SHIM_EXIT_FAILED;
 	}
 	r = receive_attach(&params, &err);
@@ -155,7 +157,7 @@ int main(int argc, char **argv)
 		return EXIT_UNDONE; /* the runtime took its work back */
 	if (r < 0) {
 		log_error("shim cannot attach", KV_ERR(&err));
-		fdpass_send_error(START_FD_CONTROL, &err);
+		fdpass_send_error(SHIM_FD_CONTROL, &err);
 		return SHIM_EXIT_FAILED;
 	}
 	return shim_run(&loop, &stdio, &params);

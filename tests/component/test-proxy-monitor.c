@@ -109,6 +109,7 @@ static void assert_powerless(pid_t pid, unsigned uid)
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
 		cr_assert_str_eq(status_of(pid, sets[i]), "0000000000000000", "%s", sets[i]);
 	cr_assert_str_eq(status_of(pid, "NoNewPrivs"), "1");
+	cr_assert_str_eq(status_of(pid, "Seccomp"), "2");
 }
 
 static ino_t namespace_of(pid_t pid, const char *name)
@@ -511,15 +512,16 @@ static const char *last_words(int fd)
 	return text;
 }
 
-/* A program that obeys SIGTERM by saying the line on stderr and exiting with the status. */
-static char *script_for(const char *line, int status)
+/* QEMU's place is taken by a program that obeys SIGTERM by saying line and exiting with status. */
+static void launch_talker(char *line, char *status)
 {
-	static char script[512];
+	char *args[] = { (char *)"qemu", line, status, NULL };
+	struct launcher_vm vm = sleepers;
 
-	snprintf(script, sizeof(script),
-		 "trap 'echo \"%s\" >&2; exit %d' TERM; echo up >&2; while :; do sleep 0.05; done",
-		 line, status);
-	return script;
+	vm.qemu = launcher_program("tests/fake/talker");
+	vm.qemu_args = args;
+	launch(&vm);
+	commit();
 }
 
 static void await_up(enum launcher_log log)
@@ -534,15 +536,11 @@ static void await_up(enum launcher_log log)
 
 Test(monitor, tells_why_qemu_ended)
 {
-	char *args[] = { "qemu", "-c", script_for("qemu: no kernel: Permission denied", 3), NULL };
-	struct launcher_vm vm = sleepers;
+	static char line[] = "qemu: no kernel: Permission denied", three[] = "3";
 	const char *words;
 	int fd, status;
 
-	vm.qemu = "/bin/sh";
-	vm.qemu_args = args;
-	launch(&vm);
-	commit();
+	launch_talker(line, three);
 	await_up(LOG_OF_QEMU);
 	fd = launcher_connect(&launcher);
 	cr_assert(kill(child("qemu"), SIGTERM) == 0);
@@ -561,14 +559,10 @@ Test(monitor, tells_why_qemu_ended)
 
 Test(monitor, an_end_of_qemu_with_0_is_no_failure)
 {
-	char *args[] = { "qemu", "-c", script_for("bye", 0), NULL };
-	struct launcher_vm vm = sleepers;
+	static char line[] = "bye", zero[] = "0";
 	int status;
 
-	vm.qemu = "/bin/sh";
-	vm.qemu_args = args;
-	launch(&vm);
-	commit();
+	launch_talker(line, zero);
 	await_up(LOG_OF_QEMU);
 	cr_assert(kill(child("qemu"), SIGTERM) == 0);
 	status = launcher_wait(&launcher);

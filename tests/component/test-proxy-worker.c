@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -39,21 +41,37 @@ static struct {
 
 /* --- start and end ---------------------------------------------------------------------------- */
 
-static _Noreturn void become_worker(int *fds, char *const args[], bool drop)
+enum { FD_COUNT = WORKER_FD_CAUSE + 1 };
+
+/* What the monitor does before it starts a worker, but for a root where programs are found. */
+static int confine(void)
 {
+	const unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV;
+	uid_t uid = ID_BASE + UID_PROXY;
 	struct error err;
 
-	for (int i = 3; i < WORKER_FD_COUNT; i++)
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(NULL, "/", NULL, flags, NULL) < 0)
+		return -1;
+	return privsep_limit(PRIVSEP_WORKER, &err) < 0 ? -1 : privsep_drop(uid, uid, NULL, 0, &err);
+}
+
+static _Noreturn void become_worker(int *fds, char *const args[], bool drop)
+{
+	/* As the monitor does: its folder may be closed to the worker's uid. */
+	int program = open(launcher_program("kata-proxy/kata-proxy"), O_PATH | O_CLOEXEC);
+
+	for (int i = 3; i < FD_COUNT; i++)
 		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 100);
-	for (int i = 3; i < WORKER_FD_COUNT; i++)
+	for (int i = 3; i < FD_COUNT; i++)
 		if (dup2(fds[i], i) < 0)
 			_exit(99);
 	fds[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = 0; i < 3; i++)
 		dup2(fds[0], i);
-	if (drop && privsep_drop(ID_BASE + UID_PROXY, ID_BASE + UID_PROXY, NULL, 0, &err) < 0)
+	if (drop && confine() < 0)
 		_exit(98);
-	execv(launcher_program("kata-proxy/kata-proxy"), args);
+	execveat(program, "", args, environ, AT_EMPTY_PATH);
 	_exit(97);
 }
 
@@ -71,7 +89,7 @@ static int listen_for_clients(void)
 static void start_with(bool drop, char *flag)
 {
 	char *const args[] = { "kata-proxy", "worker", "test", flag, NULL };
-	int fds[WORKER_FD_COUNT], link[2], console[2], pipes[3][2];
+	int fds[FD_COUNT], link[2], console[2], pipes[3][2];
 
 	strcpy(rig.dir, "/tmp/kata-worker.XXXXXX");
 	cr_assert(mkdtemp(rig.dir) != NULL && chmod(rig.dir, 0711) == 0);

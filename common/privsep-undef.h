@@ -1,0 +1,15 @@
+/* Forgets the macros of privsep.def and seccomp.def: included behind each of them. */
+#undef FILTER
+#undef ALLOW
+#undef WHEN
+#undef WHEN2
+#undef ANSWER
+#undef ALSO
+#undef PROCESS
+#undef CAPABILITY
+#undef LIMIT
+#undef FD
+#undef FDS
+#undef HOLDS
+#undef TRUST
+#undef END
