@@ -18,7 +18,7 @@
 #define KERNEL_PARAMS "console=ttyAMA0"
 #else
 /* q35 without what no guest of ours uses; each device left out is one less to break out of. */
-#define MACHINE "q35,hpet=off,usb=off,vmport=off,smbus=off,sata=off,graphics=off"
+#define MACHINE "q35,hpet=off,usb=off,vmport=off,smbus=off,sata=off,graphics=off,i8042=off"
 /* reboot=t: a triple fault, which -no-reboot turns into QEMU's end at once. */
 #define KERNEL_PARAMS "console=ttyS0 reboot=t tsc=reliable no_timer_check"
 #endif

@@ -88,6 +88,53 @@ load_order() {
 	[[ $output == *"module fuse (CONFIG_FUSE_FS)"* ]]
 }
 
+# compressed_kernel NOTE TOOL [ARGUMENT...]: a bzImage around an ELF file with one note of that number.
+compressed_kernel() {
+	python3 - "$BATS_TEST_TMPDIR" "$@" <<'END'
+import struct, subprocess, sys
+directory, note, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+notes = struct.pack("<III4s4s", 4, 2, 6, b"Xen", b"no") + struct.pack("<III4s8s", 4, 8, note, b"Xen", b"")
+elf = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+elf += struct.pack("<IIQQQQQQ", 4, 4, 120, 0, 0, len(notes), len(notes), 4) + notes + b"kernel" * 1000
+payload = subprocess.run(command, input=elf, stdout=subprocess.PIPE, check=True).stdout
+if command[0] != "gzip":
+    payload += struct.pack("<I", len(elf))
+setup = bytearray(1024)
+setup[0x1f1] = 1
+setup[0x202:0x208] = b"HdrS" + struct.pack("<H", 0x20f)
+setup[0x248:0x250] = struct.pack("<II", 16, len(payload))
+open(directory + "/kernel", "wb").write(setup + b"decompressor..." + b"." + payload + b"after it")
+open(directory + "/elf", "wb").write(elf)
+END
+}
+
+@test "a compressed kernel that QEMU can boot without its wrapping is unpacked" {
+	agent
+	module kernel/a.ko
+	printf 'required a CONFIG_A\n' >"$list"
+	for tool in 'gzip -c' 'xz -c --check=crc32' 'zstd -c' 'lz4 -lc'; do
+		# shellcheck disable=SC2086 # words
+		compressed_kernel 18 $tool
+		run --separate-stderr build
+		[ "$status" -eq 0 ] && [ -z "$stderr" ]
+		cmp "$BATS_TEST_TMPDIR/elf" "$out/vmlinux.container"
+	done
+	# without the note that tells QEMU where to begin
+	compressed_kernel 17 gzip -c
+	build
+	cmp "$BATS_TEST_TMPDIR/kernel" "$out/vmlinux.container"
+	# damaged, and of a kind that is not known
+	compressed_kernel 18 gzip -c
+	dd if=/dev/zero of="$BATS_TEST_TMPDIR/kernel" bs=1 seek=1100 count=4 conv=notrunc status=none
+	run build
+	[ "$status" -eq 0 ] && [[ $output == *warning*"cannot be unpacked by gzip"* ]]
+	cmp "$BATS_TEST_TMPDIR/kernel" "$out/vmlinux.container"
+	compressed_kernel 18 cat
+	run build
+	[ "$status" -eq 0 ] && [[ $output == *warning*compression*unknown* ]]
+	cmp "$BATS_TEST_TMPDIR/kernel" "$out/vmlinux.container"
+}
+
 @test "the initrd holds agent, list, directories and decompressed modules" {
 	agent
 	module kernel/a.ko.xz
@@ -95,8 +142,8 @@ load_order() {
 	module kernel/c.ko.gz
 	printf 'required b CONFIG_B\nrequired c CONFIG_C\n' >"$list"
 	build
-	cmp "$BATS_TEST_TMPDIR/kernel" "$out/vmlinuz.container"
-	[ "$(stat -c %a "$out/vmlinuz.container" "$out/kata-containers-initrd.img" | uniq)" = 644 ]
+	cmp "$BATS_TEST_TMPDIR/kernel" "$out/vmlinux.container"
+	[ "$(stat -c %a "$out/vmlinux.container" "$out/kata-containers-initrd.img" | uniq)" = 644 ]
 	mkdir "$BATS_TEST_TMPDIR/tree"
 	cd "$BATS_TEST_TMPDIR/tree"
 	cpio -idm --quiet <"$out/kata-containers-initrd.img"
@@ -184,7 +231,7 @@ END
 	version=$(cd /lib/modules && printf '%s\n' *-cloud-* | sort -V | tail -n 1)
 	"$builder" --agent "$BATS_TEST_TMPDIR/agent" --kernel-version "$version" --output-dir "$out"
 	run timeout 120 qemu-system-x86_64 -accel tcg -cpu max -m 256 -machine q35 -nodefaults \
-		-display none -serial stdio -no-reboot -kernel "$out/vmlinuz.container" \
+		-display none -serial stdio -no-reboot -kernel "$out/vmlinux.container" \
 		-initrd "$out/kata-containers-initrd.img" \
 		-append 'console=ttyS0 quiet panic=-1' </dev/null
 	echo "$output"
