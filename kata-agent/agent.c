@@ -268,6 +268,7 @@ int agent_start(struct agent *agent, const struct agent_options *options,
 	uv_timer_init(&agent->loop, &agent->retry);
 	uv_timer_init(&agent->loop, &agent->lease);
 	uv_timer_init(&agent->loop, &agent->stop);
+	network_wait_init(&agent->network, &agent->loop);
 	agent->retry.data = agent->lease.data = agent->stop.data = agent;
 	r = start_parts(agent, err);
 	if (r == 0)
@@ -294,6 +295,7 @@ static void close_all(struct agent *agent)
 	reap_stop(agent);
 	if (agent->link_open)
 		channel_finish(&agent->link);
+	network_wait_stop(&agent->network);
 	uv_close((uv_handle_t *)&agent->retry, NULL);
 	uv_close((uv_handle_t *)&agent->lease, NULL);
 	uv_close((uv_handle_t *)&agent->stop, NULL);

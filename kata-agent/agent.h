@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "kata-agent/link.h"
 #include "kata-agent/log-link.h"
+#include "kata-agent/network-wait.h"
 
 enum {
 	AGENT_CLIENTS_MAX = 512,  /* sessions at once */
@@ -48,6 +49,7 @@ struct agent {
 	uv_signal_t sigchld;
 	int own_pid_namespace; /* to come back to after a clone into another one */
 	uint64_t next_handle;
+	struct network_wait network;
 	struct client *clients;
 	struct container *containers;
 	struct process *processes;

@@ -228,6 +228,7 @@ void client_close(struct client *client, enum close_reason reason)
 		process_forget_client(p, client);
 	for (struct container *c = agent->containers; c != NULL; c = c->next)
 		container_forget_client(c, client);
+	network_wait_forget(&agent->network, client);
 	session_link_down(&client->session);
 	if (client->process != NULL)
 		process_detach(client->process, reason != CLOSE_DONE);

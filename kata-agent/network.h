@@ -1,4 +1,10 @@
-/* The guest's network: what SET_NETWORK asks for, made with rtnetlink(7). */
+/*
+ * The guest's network: what SET_NETWORK asks for, made with rtnetlink(7). The containers of a VM
+ * share it, as those of a pod do.
+ *
+ * Each SET_NETWORK is the whole network. What the one before asked for and this one does not is
+ * taken away; what containers have set up themselves stays.
+ */
 #ifndef KATA_AGENT_NETWORK_H
 #define KATA_AGENT_NETWORK_H
 
@@ -8,14 +14,18 @@
 #include "common/protocol.h"
 
 /*
- * Names and configures the VM's interfaces, then adds routes and neighbours. A device that is not
- * there yet is waited for, some seconds at most, which no container can notice: none runs yet.
- * What is there already is replaced, so that it can be asked for again. -ENODEV: no device with
- * that MAC address; -EINVAL: an address of a wrong size.
+ * Makes the network what is wanted; before (may be NULL) is what was set the last time. Names and
+ * configures the VM's interfaces, then adds routes and neighbours. Nothing is changed for -ENODEV:
+ * there is no device with one of the MAC addresses, perhaps not yet; or -EINVAL: the message is
+ * wrong in itself.
  */
-int network_set(const struct msg_set_network *wanted, struct error *err);
+int network_set(const struct msg_set_network *wanted, const struct msg_set_network *before,
+		struct error *err);
 
 /* Whether route a has to be made before b: first what leads to the routers of others. */
 bool network_route_first(const struct msg_route *a, const struct msg_route *b);
+
+/* Whether the message can be carried out as far as it shows by itself: 0 or -EINVAL. */
+int network_check(const struct msg_set_network *wanted, struct error *err);
 
 #endif

@@ -13,7 +13,6 @@
 #include "kata-agent/agent.h"
 #include "kata-agent/cgroup.h"
 #include "kata-agent/container.h"
-#include "kata-agent/network.h"
 #include "kata-agent/process.h"
 #include "kata-agent/ps.h"
 #include "kata-agent/sandbox.h"
@@ -31,8 +30,11 @@ static int on_create_sandbox(struct client_request *request, const void *body, s
 
 static int on_set_network(struct client_request *request, const void *body, struct error *err)
 {
-	(void)request;
-	return network_set(body, err);
+	int r = network_wait_set(&request->client->agent->network, body, request, err);
+
+	if (r < 0)
+		return r;
+	return r == 1 ? ANSWER_DONE : ANSWERED;
 }
 
 static int on_create(struct client_request *request, const void *body, struct error *err)

@@ -5,7 +5,10 @@
 #include "kata-runtime/network-scan.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
+#include <linux/ipv6.h>
 #include <net/if_arp.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -15,6 +18,7 @@
 
 #include "common/cleanup.h"
 #include "common/str.h"
+#include "kata-runtime/network-tap.h"
 
 enum { TRIES = 5 };
 
@@ -34,12 +38,16 @@ static int sort(const struct nlmsghdr *message, size_t header, const struct nlat
 	return mnl_attr_parse(message, (unsigned)header, netlink_sort, &table) < 0 ? -EBADMSG : 0;
 }
 
+/* Remembers, once, what is not given to the VM. */
 static void skip(struct network *network, const char *what, const char *why)
 {
+	char item[96];
 	size_t used = strlen(network->skipped);
 
-	snprintf(network->skipped + used, sizeof(network->skipped) - used, "%s%s (%s)",
-		 used > 0 ? ", " : "", what, why);
+	snprintf(item, sizeof(item), "%s (%s)", what, why);
+	if (strstr(network->skipped, item) == NULL)
+		snprintf(network->skipped + used, sizeof(network->skipped) - used, "%s%s",
+			 used > 0 ? ", " : "", item);
 }
 
 /* A name as the kernel gives it: short, ends in a NUL. */
@@ -91,47 +99,157 @@ static void link_kind(const struct nlattr *info, char *kind, size_t size)
 	const struct nlattr *places[IFLA_INFO_KIND + 1] = { 0 };
 	struct netlink_table table = { places, IFLA_INFO_KIND };
 	const struct nlattr *name;
+	const char *text;
 
 	snprintf(kind, size, "device");
 	if (info == NULL || mnl_attr_parse_nested(info, netlink_sort, &table) < 0)
 		return;
 	name = places[IFLA_INFO_KIND];
-	if (name != NULL && mnl_attr_get_payload_len(name) > 0)
-		snprintf(kind, size, "%.*s", (int)mnl_attr_get_payload_len(name),
-			 (const char *)mnl_attr_get_payload(name));
+	if (name == NULL)
+		return;
+	text = mnl_attr_get_payload(name);
+	str_escape(kind, size, text, strnlen(text, mnl_attr_get_payload_len(name)));
+}
+
+/* Kinds whose frames can be handed on as they are. */
+static bool kind_known(const char *kind)
+{
+	static const char *const kinds[] = { "veth",   "macvlan", "ipvlan", "macvtap",
+					     "ipvtap", "tun",     "bridge", "vlan",
+					     "dummy",  "bond",    "team",   "device" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (str_eq(kind, kinds[i]))
+			return true;
+	return false;
+}
+
+/* Whether the kernel was told to make no IPv6 addresses there, and whether IPv6 is off at all. */
+static void take_inet6(struct network_link *link, const struct nlattr *families)
+{
+	const struct nlattr *by_family[AF_INET6 + 1] = { 0 };
+	const struct nlattr *places[IFLA_INET6_ADDR_GEN_MODE + 1] = { 0 };
+	struct netlink_table family_table = { by_family, AF_INET6 };
+	struct netlink_table table = { places, IFLA_INET6_ADDR_GEN_MODE };
+	const struct nlattr *conf;
+	const uint8_t *mode;
+	int32_t off;
+
+	if (families == NULL || mnl_attr_parse_nested(families, netlink_sort, &family_table) < 0 ||
+	    by_family[AF_INET6] == NULL ||
+	    mnl_attr_parse_nested(by_family[AF_INET6], netlink_sort, &table) < 0)
+		return;
+	mode = netlink_value(places[IFLA_INET6_ADDR_GEN_MODE], sizeof(*mode));
+	link->no_link_local = mode != NULL && *mode == IN6_ADDR_GEN_MODE_NONE;
+	conf = places[IFLA_INET6_CONF];
+	if (conf == NULL ||
+	    mnl_attr_get_payload_len(conf) < (DEVCONF_DISABLE_IPV6 + 1) * sizeof(off))
+		return;
+	memcpy(&off,
+	       (const uint8_t *)mnl_attr_get_payload(conf) + DEVCONF_DISABLE_IPV6 * sizeof(off),
+	       sizeof(off));
+	link->no_ipv6 = off != 0;
+}
+
+/* A tap device of a VM of ours: true. Of this VM when its name says so; then it is remembered. */
+static bool take_tap(struct network *network, const struct network_link *link, const char *kind,
+		     const struct nlattr *alias)
+{
+	char text[64] = "";
+	struct network_tap *tap;
+	uint32_t slot;
+
+	if (!str_eq(kind, "tun") || !network_tap_slot(link->name, network->sid, &slot))
+		return false;
+	if (slot >= LAUNCH_NET_MAX)
+		return true;
+	tap = &network->taps[slot];
+	if (alias != NULL && mnl_attr_get_payload_len(alias) > 0)
+		snprintf(text, sizeof(text), "%.*s", (int)mnl_attr_get_payload_len(alias),
+			 (const char *)mnl_attr_get_payload(alias));
+	tap->index = link->index;
+	tap->mtu = link->mtu;
+	network_tap_parse_alias(text, &tap->target, tap->mac);
+	return true;
+}
+
+static bool has_mac(const struct network *network, const uint8_t mac[6])
+{
+	for (uint32_t i = 0; i < network->n_links; i++)
+		if (memcmp(network->links[i].mac, mac, sizeof(network->links[i].mac)) == 0)
+			return true;
+	return false;
+}
+
+/* Why an interface is not for a VM; NULL when it is. */
+static const char *link_unfit(const struct network *network, const struct ifinfomsg *info,
+			      const char *kind, const uint8_t *mac)
+{
+	if (mac == NULL || info->ifi_type != ARPHRD_ETHER || !kind_known(kind))
+		return kind;
+	return has_mac(network, mac) ? "its MAC address is that of another one" : NULL;
 }
 
 int network_take_link(const struct nlmsghdr *message, void *userdata, struct error *err)
 {
-	const struct nlattr *places[IFLA_LINKINFO + 1] = { 0 };
+	const struct nlattr *places[IFLA_AF_SPEC + 1] = { 0 };
 	struct network *network = userdata;
-	struct network_link link = { 0 };
+	struct network_link link = { .slot = -1 };
 	const struct ifinfomsg *info;
+	const char *unfit;
 	const void *mac;
 	char kind[32];
 
-	if (sort(message, sizeof(*info), places, IFLA_LINKINFO) < 0 ||
+	if (sort(message, sizeof(*info), places, IFLA_AF_SPEC) < 0 ||
 	    !take_name(link.name, places[IFLA_IFNAME]))
 		return malformed(err, "an interface");
 	info = mnl_nlmsg_get_payload(message);
-	if ((info->ifi_flags & IFF_LOOPBACK) != 0)
-		return 0;
+	link.index = info->ifi_index;
+	link.mtu = take_u32(places[IFLA_MTU]);
+	link.up = (info->ifi_flags & IFF_UP) != 0;
+	link.noarp = (info->ifi_flags & IFF_NOARP) != 0;
 	link_kind(places[IFLA_LINKINFO], kind, sizeof(kind));
+	/* The port of a bridge or bond belongs to that one, which the VM gets. */
+	if ((info->ifi_flags & IFF_LOOPBACK) != 0 || take_u32(places[IFLA_MASTER]) != 0 ||
+	    take_tap(network, &link, kind, places[IFLA_IFALIAS]))
+		return 0;
 	mac = netlink_value(places[IFLA_ADDRESS], sizeof(link.mac));
-	if (!str_eq(kind, "veth") || mac == NULL || info->ifi_type != ARPHRD_ETHER) {
+	unfit = link_unfit(network, info, kind, mac);
+	if (unfit != NULL) {
 		/* The kernel's own fallback tunnels are down, and nobody asked for them. */
-		if ((info->ifi_flags & IFF_UP) != 0)
-			skip(network, link.name, kind);
+		if (link.up)
+			skip(network, link.name, unfit);
 		return 0;
 	}
 	if (network->n_links >= LAUNCH_NET_MAX)
 		return error_say(err, E2BIG, "more than %d network interfaces", LAUNCH_NET_MAX);
-	link.index = info->ifi_index;
 	memcpy(link.mac, mac, sizeof(link.mac));
-	link.mtu = take_u32(places[IFLA_MTU]);
-	link.up = (info->ifi_flags & IFF_UP) != 0;
+	take_inet6(&link, places[IFLA_AF_SPEC]);
 	network->links[network->n_links++] = link;
 	return 0;
+}
+
+static void take_lifetime(struct network_address *address, const struct nlattr *attribute)
+{
+	const struct ifa_cacheinfo *info = netlink_value(attribute, sizeof(*info));
+	bool permanent = (address->flags & IFA_F_PERMANENT) != 0 || info == NULL;
+
+	address->valid_s = permanent ? UINT32_MAX : info->ifa_valid;
+	address->preferred_s = info == NULL ? UINT32_MAX : info->ifa_prefered;
+}
+
+/* IFA_ADDRESS is the other end; without one it is the address itself. */
+static bool take_ends(struct network_address *address, const struct nlattr *const *places)
+{
+	bool good = take_ip(&address->peer, address->family, places[IFA_ADDRESS]) &&
+		    take_ip(&address->local, address->family, places[IFA_LOCAL]) &&
+		    take_ip(&address->broadcast, address->family, places[IFA_BROADCAST]);
+
+	if (address->local.len == 0)
+		address->local = address->peer;
+	if (memcmp(&address->local, &address->peer, sizeof(address->local)) == 0)
+		address->peer = (struct network_ip){ 0 };
+	return good && address->local.len > 0 && address->prefix <= address->local.len * 8;
 }
 
 int network_take_address(const struct nlmsghdr *message, void *userdata, struct error *err)
@@ -140,7 +258,6 @@ int network_take_address(const struct nlmsghdr *message, void *userdata, struct 
 	struct network_address address = { 0 };
 	const struct ifaddrmsg *info;
 	struct network_link *link;
-	bool good;
 
 	if (sort(message, sizeof(*info), places, IFA_FLAGS) < 0)
 		return malformed(err, "an address");
@@ -155,17 +272,16 @@ int network_take_address(const struct nlmsghdr *message, void *userdata, struct 
 	if ((address.flags & IFA_F_DADFAILED) != 0 ||
 	    (info->ifa_family == AF_INET6 && (address.flags & IFA_F_TEMPORARY) != 0))
 		return 0;
-	address.flags &= IFA_F_NOPREFIXROUTE | IFA_F_NODAD;
-	/* IFA_ADDRESS is the other end; without one it is the address itself. */
-	good = take_ip(&address.peer, address.family, places[IFA_ADDRESS]) &&
-	       take_ip(&address.local, address.family, places[IFA_LOCAL]) &&
-	       take_ip(&address.broadcast, address.family, places[IFA_BROADCAST]);
-	if (address.local.len == 0)
-		address.local = address.peer;
-	if (!good || address.local.len == 0 || address.prefix > address.local.len * 8)
+	take_lifetime(&address, places[IFA_CACHEINFO]);
+	address.flags &= IFA_F_NOPREFIXROUTE | IFA_F_NODAD | IFA_F_HOMEADDRESS |
+			 IFA_F_MANAGETEMPADDR | IFA_F_MCAUTOJOIN;
+	if (!take_ends(&address, places))
 		return malformed(err, "an address");
-	if (memcmp(&address.local, &address.peer, sizeof(address.local)) == 0)
-		address.peer.len = 0;
+	if (take_name(address.label, places[IFA_LABEL]) && str_eq(address.label, link->name))
+		memset(address.label, 0, sizeof(address.label));
+	/* Its own link-local address shows that all that it shall have are here. */
+	if (address.family == AF_INET6 && address.scope == RT_SCOPE_LINK)
+		link->no_link_local = true;
 	if (link->n_addresses >= NETWORK_ADDRESSES_MAX)
 		return error_say(err, E2BIG, "interface %s has more than %d addresses", link->name,
 				 NETWORK_ADDRESSES_MAX);
@@ -173,25 +289,44 @@ int network_take_address(const struct nlmsghdr *message, void *userdata, struct 
 	return 0;
 }
 
-static uint32_t route_mtu(const struct nlattr *metrics)
+static void take_metrics(uint32_t values[NETWORK_METRICS_MAX], const struct nlattr *metrics)
 {
-	const struct nlattr *places[RTAX_MTU + 1] = { 0 };
-	struct netlink_table table = { places, RTAX_MTU };
+	const struct nlattr *places[NETWORK_METRICS_MAX] = { 0 };
+	struct netlink_table table = { places, NETWORK_METRICS_MAX - 1 };
 
 	if (metrics == NULL || mnl_attr_parse_nested(metrics, netlink_sort, &table) < 0)
-		return 0;
-	return take_u32(places[RTAX_MTU]);
+		return;
+	for (uint32_t i = 0; i < NETWORK_METRICS_MAX; i++)
+		if (i != RTAX_CC_ALGO) /* a name, of what the guest may not have */
+			values[i] = take_u32(places[i]);
+}
+
+static uint32_t table_of(uint8_t small, const struct nlattr *large)
+{
+	return large != NULL ? take_u32(large) : small;
+}
+
+static void skip_table(struct network *network, const char *what, uint32_t table)
+{
+	char why[48];
+
+	snprintf(why, sizeof(why), "policy routing: table %" PRIu32, table);
+	skip(network, what, why);
 }
 
 /* Whether it is a route of a kind that is carried over: of the main table, not learnt. */
-static bool route_matters(const struct rtmsg *info, const struct nlattr *const *places)
+static bool route_matters(struct network *network, const struct rtmsg *info,
+			  const struct nlattr *const *places)
 {
-	uint32_t table = places[RTA_TABLE] != NULL ? take_u32(places[RTA_TABLE]) : info->rtm_table;
+	uint32_t table = table_of(info->rtm_table, places[RTA_TABLE]);
 
-	return table == RT_TABLE_MAIN && (info->rtm_flags & RTM_F_CLONED) == 0 &&
-	       (info->rtm_family == AF_INET || info->rtm_family == AF_INET6) &&
-	       info->rtm_protocol != RTPROT_REDIRECT && info->rtm_type <= RTN_THROW &&
-	       info->rtm_type != RTN_UNSPEC;
+	if ((info->rtm_flags & RTM_F_CLONED) != 0 || info->rtm_protocol == RTPROT_REDIRECT ||
+	    (info->rtm_family != AF_INET && info->rtm_family != AF_INET6) ||
+	    info->rtm_type > RTN_THROW || info->rtm_type == RTN_UNSPEC)
+		return false;
+	if (table != RT_TABLE_MAIN && table != RT_TABLE_LOCAL && table != RT_TABLE_DEFAULT)
+		skip_table(network, "routes", table);
+	return table == RT_TABLE_MAIN;
 }
 
 /* Its interface: false when the route belongs to one that the VM does not get. */
@@ -211,17 +346,18 @@ static bool route_device(struct network *network, const struct nlattr *oif,
 
 int network_take_route(const struct nlmsghdr *message, void *userdata, struct error *err)
 {
-	const struct nlattr *places[RTA_VIA + 1] = { 0 };
+	const struct nlattr *places[RTA_NH_ID + 1] = { 0 };
 	struct network_route route = { 0 };
 	struct network *network = userdata;
 	const struct rtmsg *info;
 
-	if (sort(message, sizeof(*info), places, RTA_VIA) < 0)
+	if (sort(message, sizeof(*info), places, RTA_NH_ID) < 0)
 		return malformed(err, "a route");
 	info = mnl_nlmsg_get_payload(message);
-	if (!route_matters(info, places))
+	if (!route_matters(network, info, places))
 		return 0;
-	if (places[RTA_MULTIPATH] != NULL || places[RTA_VIA] != NULL) {
+	if (places[RTA_MULTIPATH] != NULL || places[RTA_VIA] != NULL ||
+	    (places[RTA_NH_ID] != NULL && places[RTA_OIF] == NULL)) {
 		skip(network, "a route", "several ways, or a router of another family");
 		return 0;
 	}
@@ -232,7 +368,7 @@ int network_take_route(const struct nlmsghdr *message, void *userdata, struct er
 	route.protocol = info->rtm_protocol;
 	route.flags = info->rtm_flags & RTNH_F_ONLINK;
 	route.metric = take_u32(places[RTA_PRIORITY]);
-	route.mtu = route_mtu(places[RTA_METRICS]);
+	take_metrics(route.metrics, places[RTA_METRICS]);
 	if (!take_ip(&route.destination, route.family, places[RTA_DST]) ||
 	    !take_ip(&route.gateway, route.family, places[RTA_GATEWAY]) ||
 	    !take_ip(&route.source, route.family, places[RTA_PREFSRC]) ||
@@ -278,21 +414,55 @@ int network_take_neighbour(const struct nlmsghdr *message, void *userdata, struc
 	return 0;
 }
 
-static int scan_once(struct netlink *netlink, struct network *network, struct error *err)
+int network_take_rule(const struct nlmsghdr *message, void *userdata, struct error *err)
+{
+	const struct nlattr *places[FRA_TABLE + 1] = { 0 };
+	const struct fib_rule_hdr *rule;
+	uint32_t table;
+
+	if (sort(message, sizeof(*rule), places, FRA_TABLE) < 0)
+		return malformed(err, "a routing rule");
+	rule = mnl_nlmsg_get_payload(message);
+	table = table_of(rule->table, places[FRA_TABLE]);
+	if (rule->action != FR_ACT_TO_TBL ||
+	    (table != RT_TABLE_MAIN && table != RT_TABLE_LOCAL && table != RT_TABLE_DEFAULT))
+		skip_table(userdata, "a routing rule", table);
+	return 0;
+}
+
+/* Which interface has which tap device already. */
+static void find_slots(struct network *network)
+{
+	for (int32_t slot = 0; slot < LAUNCH_NET_MAX; slot++) {
+		const struct network_tap *tap = &network->taps[slot];
+		struct network_link *link =
+			tap->index != 0 ? find_link(network, tap->target) : NULL;
+
+		if (link != NULL && memcmp(link->mac, tap->mac, sizeof(link->mac)) == 0)
+			link->slot = slot;
+	}
+}
+
+static int scan_once(struct netlink *netlink, const char *sid, struct network *network,
+		     struct error *err)
 {
 	static const struct {
 		uint16_t type;
 		uint8_t family;
+		bool may_miss; /* the kernel may have been built without it */
 		netlink_each_fn *take;
-	} steps[] = { { RTM_GETLINK, AF_UNSPEC, network_take_link },
-		      { RTM_GETADDR, AF_INET, network_take_address },
-		      { RTM_GETADDR, AF_INET6, network_take_address },
-		      { RTM_GETROUTE, AF_INET, network_take_route },
-		      { RTM_GETROUTE, AF_INET6, network_take_route },
-		      { RTM_GETNEIGH, AF_INET, network_take_neighbour },
-		      { RTM_GETNEIGH, AF_INET6, network_take_neighbour } };
+	} steps[] = { { RTM_GETLINK, AF_UNSPEC, false, network_take_link },
+		      { RTM_GETADDR, AF_INET, false, network_take_address },
+		      { RTM_GETADDR, AF_INET6, true, network_take_address },
+		      { RTM_GETROUTE, AF_INET, false, network_take_route },
+		      { RTM_GETROUTE, AF_INET6, true, network_take_route },
+		      { RTM_GETRULE, AF_INET, true, network_take_rule },
+		      { RTM_GETRULE, AF_INET6, true, network_take_rule },
+		      { RTM_GETNEIGH, AF_INET, false, network_take_neighbour },
+		      { RTM_GETNEIGH, AF_INET6, true, network_take_neighbour } };
 
 	memset(network, 0, sizeof(*network));
+	snprintf(network->sid, sizeof(network->sid), "%s", sid);
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r;
 
@@ -300,18 +470,18 @@ static int scan_once(struct netlink *netlink, struct network *network, struct er
 			return 0; /* only the loopback device */
 		r = netlink_dump(netlink, steps[i].type, steps[i].family, steps[i].take, network,
 				 err);
-		/* A kernel without IPv6 */
-		if (r < 0 && !(steps[i].family == AF_INET6 && r == -EOPNOTSUPP))
+		if (r < 0 && !(steps[i].may_miss && (r == -EOPNOTSUPP || r == -EAFNOSUPPORT)))
 			return r;
 	}
+	find_slots(network);
 	return 0;
 }
 
-int network_scan(struct netlink *netlink, struct network *ret, struct error *err)
+int network_scan(struct netlink *netlink, const char *sid, struct network *ret, struct error *err)
 {
 	int r = -EAGAIN;
 
 	for (int i = 0; i < TRIES && r == -EAGAIN; i++)
-		r = scan_once(netlink, ret, err);
+		r = scan_once(netlink, sid, ret, err);
 	return r < 0 ? error_prefix(err, "read the network") : 0;
 }

@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 
 #include "common/cleanup.h"
+#include "common/str.h"
 
 enum {
 	FILTER_PRIORITY = 0x4b74, /* "Kt": by it ours are known */
@@ -28,6 +29,44 @@ enum {
 void network_tap_name(char ret[NETWORK_NAME_SIZE], const char *sid, uint32_t number)
 {
 	snprintf(ret, NETWORK_NAME_SIZE, "kt%.12s%x", sid, number & 0xf);
+}
+
+bool network_tap_slot(const char *name, const char *sid, uint32_t *ret_slot)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t len = strlen(name);
+	char mine[NETWORK_NAME_SIZE];
+	uint32_t slot;
+
+	if (!str_starts(name, "kt") || len != NETWORK_NAME_SIZE - 1 ||
+	    strspn(name + 2, digits) != len - 2)
+		return false;
+	slot = (uint32_t)(strchr(digits, name[len - 1]) - digits);
+	network_tap_name(mine, sid, slot);
+	*ret_slot = str_eq(name, mine) ? slot : UINT32_MAX;
+	return true;
+}
+
+static void make_alias(char ret[64], int32_t target, const uint8_t mac[6])
+{
+	snprintf(ret, 64, "kata %d %02x:%02x:%02x:%02x:%02x:%02x", target, mac[0], mac[1], mac[2],
+		 mac[3], mac[4], mac[5]);
+}
+
+void network_tap_parse_alias(const char *text, int32_t *ret_target, uint8_t ret_mac[6])
+{
+	unsigned m[6];
+	int target, end = 0;
+
+	*ret_target = 0;
+	memset(ret_mac, 0, 6);
+	if (sscanf(text, "kata %d %2x:%2x:%2x:%2x:%2x:%2x%n", &target, &m[0], &m[1], &m[2], &m[3],
+		   &m[4], &m[5], &end) != 7 ||
+	    text[end] != '\0' || target <= 0)
+		return;
+	*ret_target = target;
+	for (int i = 0; i < 6; i++)
+		ret_mac[i] = (uint8_t)m[i];
 }
 
 /*
@@ -77,13 +116,27 @@ static void silence(struct netlink *netlink, int32_t index)
 	netlink_ask(netlink, &request.header, NULL); /* a kernel without IPv6 is silent already */
 }
 
-static int bring_up(struct netlink *netlink, int32_t index, uint32_t mtu, struct error *err)
+/* The alias, by which a later call knows what it is for, is there before any frame passes. */
+static int bring_up(struct netlink *netlink, int32_t index, const struct network_link *link,
+		    struct error *err)
 {
 	struct netlink_request request;
 	struct ifinfomsg *body = begin_link(&request, index);
+	char alias[64];
 
+	make_alias(alias, link->index, link->mac);
 	body->ifi_flags = IFF_UP;
 	body->ifi_change = IFF_UP;
+	mnl_attr_put_u32(&request.header, IFLA_MTU, link->mtu);
+	mnl_attr_put_str(&request.header, IFLA_IFALIAS, alias);
+	return netlink_ask(netlink, &request.header, err);
+}
+
+int network_tap_set_mtu(struct netlink *netlink, int32_t index, uint32_t mtu, struct error *err)
+{
+	struct netlink_request request;
+
+	begin_link(&request, index);
 	mnl_attr_put_u32(&request.header, IFLA_MTU, mtu);
 	return netlink_ask(netlink, &request.header, err);
 }
@@ -176,7 +229,7 @@ int network_tap_join(struct netlink *netlink, const struct network_link *link, c
 	if (r == 0)
 		r = redirect(netlink, link->index, index, err);
 	if (r == 0)
-		r = bring_up(netlink, index, link->mtu, err);
+		r = bring_up(netlink, index, link, err);
 	if (r < 0)
 		return error_prefix(err, "join interface %s to %s", link->name, tap);
 	return steal_fd(&fd);

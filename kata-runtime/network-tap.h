@@ -9,11 +9,22 @@
 void network_tap_name(char ret[NETWORK_NAME_SIZE], const char *sid, uint32_t number);
 
 /*
+ * Whether it is the name of a VM's tap device; *ret_slot is its number when that VM's sandbox id is
+ * sid, else UINT32_MAX.
+ */
+bool network_tap_slot(const char *name, const char *sid, uint32_t *ret_slot);
+
+/* From a tap device's alias to the interface it is joined to; 0: it says nothing of the kind. */
+void network_tap_parse_alias(const char *text, int32_t *ret_target, uint8_t ret_mac[6]);
+
+/*
  * Makes the tap device and joins it to the interface both ways: its descriptor. It is not
  * persistent: closing the last descriptor of it removes the device with its filters.
  */
 int network_tap_join(struct netlink *netlink, const struct network_link *link, const char *tap,
 		     struct error *err);
+
+int network_tap_set_mtu(struct netlink *netlink, int32_t index, uint32_t mtu, struct error *err);
 
 /* Takes our filter and its qdisc from an interface: 0, or -ENOENT when it has none of ours. */
 int network_tap_part(struct netlink *netlink, int32_t index, struct error *err);

@@ -22,6 +22,7 @@
 #include "common/deadline.h"
 #include "common/fdpass.h"
 #include "common/process.h"
+#include "common/str.h"
 #include "kata-runtime/network-scan.h"
 #include "kata-runtime/network-tap.h"
 
@@ -49,7 +50,7 @@ void network_taps_close(struct network_taps *taps)
 
 /* --- the child ------------------------------------------------------------------------------ */
 
-static int child_join(struct netlink *netlink, const char *sid, const struct network *network,
+static int child_join(struct netlink *netlink, const char *sid, struct network *network,
 		      struct network_taps *taps, struct error *err)
 {
 	for (uint32_t i = 0; i < network->n_links; i++) {
@@ -59,6 +60,7 @@ static int child_join(struct netlink *netlink, const char *sid, const struct net
 		taps->taps[i] = network_tap_join(netlink, &network->links[i], name, err);
 		if (taps->taps[i] < 0)
 			return taps->taps[i];
+		network->links[i].slot = (int32_t)i;
 	}
 	return 0;
 }
@@ -110,7 +112,7 @@ static noreturn void child_main(int fd, int netns, const char *sid)
 	else
 		r = netlink_open(&netlink, &err);
 	if (r == 0)
-		r = network_scan(&netlink, network, &err);
+		r = network_scan(&netlink, sid != NULL ? sid : "", network, &err);
 	if (r == 0)
 		r = sid != NULL ? child_join(&netlink, sid, network, &taps, &err)
 				: child_clean(&netlink, network, &err);
@@ -254,33 +256,42 @@ static struct wire_bin bin_of(const struct network_ip *ip)
 				  .len = ip->len };
 }
 
+static struct msg_address make_address(const struct network_address *a)
+{
+	return (struct msg_address){ .family = a->family,
+				     .local = bin_of(&a->local),
+				     .peer = bin_of(&a->peer),
+				     .broadcast = bin_of(&a->broadcast),
+				     .prefix = a->prefix,
+				     .scope = a->scope,
+				     .flags = a->flags,
+				     .limited = a->valid_s != UINT32_MAX ||
+						a->preferred_s != UINT32_MAX,
+				     .valid_s = a->valid_s,
+				     .preferred_s = a->preferred_s,
+				     .label = (char *)a->label };
+}
+
 static int make_interface(const struct network_link *link, struct msg_interface *ret)
 {
 	*ret = (struct msg_interface){ .name = (char *)link->name,
 				       .mac = { (uint8_t *)link->mac, sizeof(link->mac) },
 				       .mtu = link->mtu,
-				       .up = link->up };
+				       .up = link->up,
+				       .noarp = link->noarp,
+				       .no_ipv6 = link->no_ipv6,
+				       .no_link_local = link->no_link_local };
 	ret->addresses = calloc(link->n_addresses + 1UL, sizeof(*ret->addresses));
 	if (ret->addresses == NULL)
 		return -ENOMEM;
-	ret->n_addresses = link->n_addresses;
-	for (uint32_t i = 0; i < link->n_addresses; i++) {
-		const struct network_address *a = &link->addresses[i];
-
-		ret->addresses[i] = (struct msg_address){ .family = a->family,
-							  .local = bin_of(&a->local),
-							  .peer = bin_of(&a->peer),
-							  .broadcast = bin_of(&a->broadcast),
-							  .prefix = a->prefix,
-							  .scope = a->scope,
-							  .flags = a->flags };
-	}
+	for (; ret->n_addresses < link->n_addresses; ret->n_addresses++)
+		ret->addresses[ret->n_addresses] = make_address(&link->addresses[ret->n_addresses]);
 	return 0;
 }
 
-static struct msg_route make_route(const struct network_route *r)
+static int make_route(const struct network_route *r, struct msg_route *ret)
 {
-	return (struct msg_route){ .family = r->family,
+	*ret = (struct msg_route){ .family = r->family,
 				   .destination = bin_of(&r->destination),
 				   .prefix = r->prefix,
 				   .gateway = bin_of(&r->gateway),
@@ -290,38 +301,56 @@ static struct msg_route make_route(const struct network_route *r)
 				   .scope = r->scope,
 				   .protocol = r->protocol,
 				   .flags = r->flags,
-				   .metric = r->metric,
-				   .mtu = r->mtu };
+				   .metric = r->metric };
+	ret->properties = calloc(NETWORK_METRICS_MAX, sizeof(*ret->properties));
+	if (ret->properties == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < NETWORK_METRICS_MAX; i++)
+		if (r->metrics[i] != 0)
+			ret->properties[ret->n_properties++] =
+				(struct msg_route_metric){ .kind = i, .value = r->metrics[i] };
+	return 0;
+}
+
+static struct msg_neighbour make_neighbour(const struct network_neighbour *n)
+{
+	return (struct msg_neighbour){ .family = n->family,
+				       .address = bin_of(&n->address),
+				       .mac = { (uint8_t *)n->mac, sizeof(n->mac) },
+				       .device = (char *)n->device };
+}
+
+/* What belongs to an interface that the VM does not have cannot be set there. */
+static bool has_device(const struct network *network, const char *name)
+{
+	for (uint32_t i = 0; i < network->n_links; i++)
+		if (str_eq(network->links[i].name, name))
+			return network->links[i].slot >= 0;
+	return name[0] == '\0';
 }
 
 int network_message(const struct network *network, struct msg_set_network *ret, struct error *err)
 {
 	struct msg_set_network m = { 0 };
+	int r = 0;
 
 	m.interfaces = calloc(network->n_links + 1UL, sizeof(*m.interfaces));
 	m.routes = calloc(network->n_routes + 1UL, sizeof(*m.routes));
 	m.neighbours = calloc(network->n_neighbours + 1UL, sizeof(*m.neighbours));
-	if (m.interfaces == NULL || m.routes == NULL || m.neighbours == NULL) {
+	if (m.interfaces == NULL || m.routes == NULL || m.neighbours == NULL)
+		r = -ENOMEM;
+	for (uint32_t i = 0; r == 0 && i < network->n_links; i++)
+		if (network->links[i].slot >= 0)
+			r = make_interface(&network->links[i], &m.interfaces[m.n_interfaces++]);
+	for (uint32_t i = 0; r == 0 && i < network->n_routes; i++)
+		if (has_device(network, network->routes[i].device))
+			r = make_route(&network->routes[i], &m.routes[m.n_routes++]);
+	for (uint32_t i = 0; r == 0 && i < network->n_neighbours; i++)
+		if (has_device(network, network->neighbours[i].device))
+			m.neighbours[m.n_neighbours++] = make_neighbour(&network->neighbours[i]);
+	if (r < 0) {
 		network_message_fini(&m);
 		return error_set(err, ENOMEM, "network");
-	}
-	for (; m.n_interfaces < network->n_links; m.n_interfaces++) {
-		if (make_interface(&network->links[m.n_interfaces], &m.interfaces[m.n_interfaces]) <
-		    0) {
-			network_message_fini(&m);
-			return error_set(err, ENOMEM, "network");
-		}
-	}
-	for (; m.n_routes < network->n_routes; m.n_routes++)
-		m.routes[m.n_routes] = make_route(&network->routes[m.n_routes]);
-	for (; m.n_neighbours < network->n_neighbours; m.n_neighbours++) {
-		const struct network_neighbour *n = &network->neighbours[m.n_neighbours];
-
-		m.neighbours[m.n_neighbours] =
-			(struct msg_neighbour){ .family = n->family,
-						.address = bin_of(&n->address),
-						.mac = { (uint8_t *)n->mac, sizeof(n->mac) },
-						.device = (char *)n->device };
 	}
 	*ret = m;
 	return 0;
@@ -331,6 +360,8 @@ void network_message_fini(struct msg_set_network *message)
 {
 	for (uint32_t i = 0; i < message->n_interfaces; i++)
 		free(message->interfaces[i].addresses);
+	for (uint32_t i = 0; i < message->n_routes; i++)
+		free(message->routes[i].properties);
 	free(message->interfaces);
 	free(message->routes);
 	free(message->neighbours);

@@ -16,11 +16,13 @@
 #include "common/error.h"
 #include "common/launch.h"
 #include "common/protocol.h"
+#include "kata-runtime/sid.h"
 
 enum {
 	NETWORK_ADDRESSES_MAX = 32, /* of an interface */
 	NETWORK_ROUTES_MAX = 256,
 	NETWORK_NEIGHBOURS_MAX = 256,
+	NETWORK_METRICS_MAX = 18, /* RTAX_* numbers below it are carried over */
 	NETWORK_NAME_SIZE = 16,
 };
 
@@ -32,21 +34,27 @@ struct network_ip {
 
 struct network_address {
 	uint32_t family, prefix, scope, flags;
+	uint32_t valid_s, preferred_s; /* UINT32_MAX: for ever */
 	struct network_ip local, peer, broadcast;
+	char label[NETWORK_NAME_SIZE]; /* "" when it is the interface's name */
 };
 
 struct network_link {
 	char name[NETWORK_NAME_SIZE];
 	int32_t index;
+	int32_t slot; /* its number in the VM: of its tap device; -1: not joined yet */
 	uint8_t mac[6];
 	uint32_t mtu;
-	bool up;
+	bool up, noarp;
+	bool no_ipv6;       /* IPv6 is off */
+	bool no_link_local; /* the kernel makes no address: all there are stand below */
 	struct network_address addresses[NETWORK_ADDRESSES_MAX];
 	uint32_t n_addresses;
 };
 
 struct network_route {
-	uint32_t family, prefix, type, scope, protocol, flags, metric, mtu;
+	uint32_t family, prefix, type, scope, protocol, flags, metric;
+	uint32_t metrics[NETWORK_METRICS_MAX]; /* by RTAX_*; 0: not set */
 	struct network_ip destination, gateway, source;
 	char device[NETWORK_NAME_SIZE];
 };
@@ -58,12 +66,22 @@ struct network_neighbour {
 	char device[NETWORK_NAME_SIZE];
 };
 
+/* A tap device of this VM, and which interface it is joined to. */
+struct network_tap {
+	int32_t index; /* 0: there is none */
+	int32_t target;
+	uint8_t mac[6];
+	uint32_t mtu;
+};
+
 /* Of fixed size, since it comes out of a child process on a pipe. */
 struct network {
+	char sid[SID_SIZE]; /* whose tap devices are known as such */
 	struct network_link links[LAUNCH_NET_MAX];
 	struct network_route routes[NETWORK_ROUTES_MAX];
 	struct network_neighbour neighbours[NETWORK_NEIGHBOURS_MAX];
 	uint32_t n_links, n_routes, n_neighbours;
+	struct network_tap taps[LAUNCH_NET_MAX]; /* by slot */
 	char skipped[256]; /* what was found and is not given to the VM, in words; "" */
 };
 
@@ -85,7 +103,10 @@ int network_attach(int netns, const char *sid, struct network **ret_network,
 /* Takes our filters out of a namespace that was made by somebody else; best effort. */
 int network_clean(const char *netns_path, struct error *err);
 
-/* SET_NETWORK of a network, which it borrows from: free with network_message_fini(). */
+/*
+ * SET_NETWORK of a network, of its interfaces those with a slot; it borrows from that: free with
+ * network_message_fini().
+ */
 int network_message(const struct network *network, struct msg_set_network *ret, struct error *err);
 void network_message_fini(struct msg_set_network *message);
 

@@ -1,0 +1,122 @@
+/* kata-runtime/network-tap.c: names and aliases, and tap devices in a real namespace. */
+#include "kata-runtime/network-tap.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/str.h"
+#include "kata-runtime/network-scan.h"
+#include "tests/unit/netns.h"
+
+#define SID "0123456789abcdef0123456789abcdef"
+
+Test(network_tap, names)
+{
+	char name[NETWORK_NAME_SIZE];
+	uint32_t slot = 0;
+
+	network_tap_name(name, SID, 11);
+	cr_expect_str_eq(name, "kt0123456789abb");
+	cr_expect(network_tap_slot(name, SID, &slot) && slot == 11);
+	cr_expect(network_tap_slot(name, "f" SID, &slot) && slot == UINT32_MAX);
+	cr_expect(network_tap_slot(name, "", &slot) && slot == UINT32_MAX);
+	cr_expect(!network_tap_slot("kt0123456789ab", SID, &slot));
+	cr_expect(!network_tap_slot("kt0123456789abg", SID, &slot));
+	cr_expect(!network_tap_slot("eth0", SID, &slot) && !network_tap_slot("", SID, &slot));
+}
+
+Test(network_tap, aliases)
+{
+	static const char *const bad[] = {
+		"",
+		"kata",
+		"kata 7",
+		"kata x 02:00:00:00:00:01",
+		"kata 0 02:00:00:00:00:01",
+		"kata -3 02:00:00:00:00:01",
+		"kata 7 02:00:00:00:00",
+		"kata 7 02:00:00:00:00:01 more",
+		"other 7 02:00:00:00:00:01",
+	};
+	uint8_t mac[6];
+	int32_t target;
+
+	network_tap_parse_alias("kata 7 02:00:00:00:00:ff", &target, mac);
+	cr_expect(target == 7 && mac[0] == 2 && mac[5] == 0xff);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		network_tap_parse_alias(bad[i], &target, mac);
+		cr_expect(target == 0, "%s", bad[i]);
+	}
+}
+
+static struct network *scan(struct netlink *netlink)
+{
+	struct network *network = calloc(1, sizeof(*network));
+	struct error err;
+
+	cr_assert(network_scan(netlink, SID, network, &err) == 0, "%s", err.text);
+	return network;
+}
+
+Test(network_tap, joined_and_parted)
+{
+	CLEANUP(netlink_close) struct netlink netlink = NETLINK_NONE;
+	CLEANUP(freep) struct network *before = NULL;
+	CLEANUP(freep) struct network *joined = NULL;
+	CLEANUP(freep) struct network *after = NULL;
+	CLEANUP(fd_close) int fd = -1;
+	struct error err = { 0 };
+
+	NETNS_OR_SKIP();
+	if (access("/dev/net/tun", R_OK | W_OK) < 0)
+		cr_skip_test("no /dev/net/tun");
+	cr_assert(sh("ip link add eth0 mtu 1400 type veth peer p0 && ip link set eth0 up"));
+	cr_assert(sh("ip link add br0 type bridge && ip link set p0 master br0"));
+	cr_assert(netlink_open(&netlink, &err) == 0);
+	before = scan(&netlink);
+	cr_assert(before->n_links == 2);
+	fd = network_tap_join(&netlink, &before->links[0], "kt0123456789ab3", &err);
+	cr_assert(fd >= 0, "%s", err.text);
+	joined = scan(&netlink);
+	cr_expect(joined->links[0].slot == 3 && joined->links[1].slot == -1);
+	cr_expect(joined->taps[3].index != 0 && joined->taps[3].mtu == before->links[0].mtu);
+	cr_expect(network_tap_set_mtu(&netlink, joined->taps[3].index, 1280, &err) == 0);
+	cr_expect(sh("ip link show kt0123456789ab3 | grep -q 'mtu 1280'"));
+	cr_expect(sh("tc filter show dev kt0123456789ab3 ingress | grep -q mirred"));
+	cr_expect(sh("! ip -6 addr show dev kt0123456789ab3 | grep -q inet6"));
+
+	/* Another one would take its frames from it. */
+	cr_expect(network_tap_join(&netlink, &before->links[0], "kt0123456789ab4", &err) ==
+		  -EEXIST);
+	cr_expect(strstr(err.text, "ingress qdisc of somebody else") != NULL);
+	cr_expect(network_tap_part(&netlink, before->links[0].index, &err) == 0, "%s", err.text);
+	cr_expect(network_tap_part(&netlink, before->links[0].index, &err) == -ENOENT);
+	cr_expect(sh("! tc qdisc show dev %s | grep -q ingress", before->links[0].name));
+	fd_close(&fd);
+	after = scan(&netlink);
+	cr_expect(after->taps[3].index == 0 && after->links[0].slot == -1);
+}
+
+Test(network_tap, an_address_that_was_changed_makes_it_another_one)
+{
+	CLEANUP(netlink_close) struct netlink netlink = NETLINK_NONE;
+	CLEANUP(freep) struct network *before = NULL;
+	CLEANUP(freep) struct network *after = NULL;
+	CLEANUP(fd_close) int fd = -1;
+	struct error err = { 0 };
+
+	NETNS_OR_SKIP();
+	if (access("/dev/net/tun", R_OK | W_OK) < 0)
+		cr_skip_test("no /dev/net/tun");
+	cr_assert(sh("ip link add br7 address 02:00:00:00:00:01 type bridge"));
+	cr_assert(netlink_open(&netlink, &err) == 0);
+	before = scan(&netlink);
+	fd = network_tap_join(&netlink, &before->links[0], "kt0123456789ab0", &err);
+	cr_assert(fd >= 0, "%s", err.text);
+	cr_assert(sh("ip link set br7 address 02:00:00:00:00:02"));
+	after = scan(&netlink);
+	cr_expect(after->n_links == 1 && after->links[0].slot == -1 && after->taps[0].index != 0);
+}
