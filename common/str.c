@@ -37,14 +37,16 @@ int str_to_u64(const char *text, uint64_t max, uint64_t *ret_value)
 	return 0;
 }
 
-/* Length of the UTF-8 sequence at p (1 to 4), 0 when there is none. */
-static size_t utf8_sequence(const unsigned char *p, size_t left)
+size_t str_utf8_next(const char *text, size_t left, uint32_t *ret_code)
 {
+	const unsigned char *p = (const unsigned char *)text;
 	uint32_t code, min;
 	size_t n;
 
-	if (p[0] < 0x80)
+	if (p[0] < 0x80) {
+		*ret_code = p[0];
 		return 1;
+	}
 	if ((p[0] & 0xe0) == 0xc0) {
 		n = 2;
 		code = p[0] & 0x1f;
@@ -69,18 +71,19 @@ static size_t utf8_sequence(const unsigned char *p, size_t left)
 	}
 	if (code < min || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
 		return 0;
+	*ret_code = code;
 	return n;
 }
 
 void str_scrub(char *text)
 {
-	unsigned char *p = (unsigned char *)text;
 	size_t len = strlen(text), n;
+	uint32_t code;
 
 	for (size_t i = 0; i < len; i += n) {
-		n = utf8_sequence(p + i, len - i);
+		n = str_utf8_next(text + i, len - i, &code);
 		if (n == 0) {
-			p[i] = '?';
+			text[i] = '?';
 			n = 1;
 		}
 	}
@@ -88,11 +91,11 @@ void str_scrub(char *text)
 
 bool str_is_utf8(const char *text, size_t len)
 {
-	const unsigned char *p = (const unsigned char *)text;
+	uint32_t code;
 	size_t n;
 
 	for (size_t i = 0; i < len; i += n) {
-		n = utf8_sequence(p + i, len - i);
+		n = str_utf8_next(text + i, len - i, &code);
 		if (n == 0)
 			return false;
 	}
@@ -105,10 +108,10 @@ void str_escape(char *dst, size_t size, const char *text, size_t len)
 	size_t used = 0, cut = 0; /* cut: where "..." still fits */
 
 	for (size_t i = 0; i < len;) {
-		size_t n = utf8_sequence(p + i, len - i);
-		bool plain = n > 1 ? p[i] != 0xc2 || p[i + 1] >= 0xa0 /* C1 controls */
-				   : n == 1 && p[i] >= 0x20 && p[i] != 0x7f && p[i] != '"' &&
-					     p[i] != '\\';
+		uint32_t code = 0;
+		size_t n = str_utf8_next(text + i, len - i, &code);
+		bool plain = n > 0 && code >= 0x20 && code != '"' && code != '\\' &&
+			     (code < 0x7f || code >= 0xa0); /* DEL and C1 controls */
 		size_t need = plain ? n : 4;
 
 		if (used + 4 <= size)

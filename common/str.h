@@ -23,6 +23,9 @@ int str_format(char *dst, size_t size, const char *fmt, ...) __attribute__((form
 /* A whole decimal number without sign or blanks, at most max: 0, -EINVAL or -ERANGE. */
 int str_to_u64(const char *text, uint64_t max, uint64_t *ret_value);
 
+/* Length (1 to 4) of the UTF-8 sequence at text, of left bytes, and its code point; 0: none. */
+size_t str_utf8_next(const char *text, size_t left, uint32_t *ret_code);
+
 /* Whether the bytes are UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool str_is_utf8(const char *text, size_t len);
 

@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/str.h"
 #include "kata-runtime/json.h"
@@ -154,4 +156,40 @@ int json_scan(const char *file, char *text, size_t len, bool comments, struct er
 	while (r == 0 && s.at < s.len)
 		r = scan_one(&s, err);
 	return r;
+}
+
+/* RFC 8259 section 7: beyond the basic plane as a surrogate pair. */
+static int add_escaped(struct buf *buf, uint32_t code)
+{
+	char text[16];
+	int n = code < 0x10000 ? snprintf(text, sizeof(text), "\\u%04x", code)
+			       : snprintf(text, sizeof(text), "\\u%04x\\u%04x",
+					  0xd800 + ((code - 0x10000) >> 10),
+					  0xdc00 + ((code - 0x10000) & 0x3ff));
+
+	return buf_append(buf, text, (size_t)n);
+}
+
+int json_to_ascii(const char *file, const char *text, size_t len, char **ret, size_t *ret_len,
+		  struct error *err)
+{
+	CLEANUP(buf_fini) struct buf buf = { 0 };
+	bool escaped = false; /* behind a backslash that is not itself escaped */
+	uint32_t code;
+	size_t n;
+	int r = 0;
+
+	for (size_t i = 0; i < len && r == 0; i += n) {
+		n = str_utf8_next(text + i, len - i, &code);
+		if (n == 0 || (n > 1 && escaped))
+			return error_say(err, EINVAL, "%s: line %zu: %s", file, json_line(text, i),
+					 n == 0 ? "not UTF-8" : "an escape that is none");
+		escaped = !escaped && code == '\\';
+		r = n > 1 ? add_escaped(&buf, code) : buf_append(&buf, text + i, 1);
+	}
+	*ret_len = buf_len(&buf);
+	if (r < 0 || buf_append(&buf, "", 1) < 0)
+		return error_set(err, ENOMEM, "parse %s", file);
+	*ret = (char *)steal_ptr(&buf.data);
+	return 0;
 }

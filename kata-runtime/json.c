@@ -90,7 +90,8 @@ int json_parse(const char *file, const char *text, size_t len, bool comments,
 {
 	CLEANUP(tokener_free) struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
 	CLEANUP(json_freep) struct json_object *object = NULL;
-	CLEANUP(freep) char *copy = NULL;
+	CLEANUP(freep) char *copy = NULL, *ascii = NULL;
+	size_t ascii_len;
 	int r;
 
 	if (len > JSON_FILE_MAX)
@@ -103,11 +104,14 @@ int json_parse(const char *file, const char *text, size_t len, bool comments,
 	r = json_scan(file, copy, len, comments, err);
 	if (r < 0)
 		return r;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	r = json_to_ascii(file, copy, len, &ascii, &ascii_len, err);
+	if (r < 0)
+		return r;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	/* The NUL is parsed too: it ends a number, and an empty text is an error. */
-	object = json_tokener_parse_ex(tokener, copy, (int)len + 1);
+	object = json_tokener_parse_ex(tokener, ascii, (int)ascii_len + 1);
 	if (json_tokener_get_error(tokener) != json_tokener_success)
-		return parse_error(file, copy, tokener, err);
+		return parse_error(file, ascii, tokener, err);
 	*ret = steal_ptr(&object);
 	return 0;
 }

@@ -41,7 +41,10 @@ Test(json, refuses)
 		  "\"b\" is there twice" },
 		{ "[\"a\\u0000b\"]", false, "NUL character" },
 		{ "{\"a\\u0000b\":1}", false, "NUL character" },
-		{ "{\"a\":\"\xff\"}", false, "f: line 1: " },
+		{ "{\"a\":\n\"\xff\"}", false, "f: line 2: not UTF-8" },
+		{ "[\"\xc3\"]", false, "not UTF-8" },
+		{ "[\"\\\xc3\xa4\"]", false, "an escape that is none" },
+		{ "[\xc3\xa4]", false, "f: line 1: " },
 		{ "[\"abc", false, "a string has no end" },
 		{ "[\"abc\\\"", false, "a string has no end" },
 		{ "[\"a\nb\"]", false, "f: line 1" },
@@ -111,6 +114,32 @@ Test(json, comments_and_lines)
 	root = json_root("f", object);
 	cr_assert(json_get_string(&root, "a", 100, &value, &err) == 1);
 	cr_assert_str_eq(value, "// no /* comment */");
+}
+
+Test(json, characters_beyond_ascii)
+{
+	static const struct {
+		const char *text, *value;
+	} cases[] = {
+		{ "{\"v\":\"\xc3\xa4\"}", "\xc3\xa4" },
+		{ "{\"v\":\"x\xe2\x82\xac\"}", "x\xe2\x82\xac" },
+		{ "{\"v\":\"\xf0\x9f\x90\xb1!\"}", "\xf0\x9f\x90\xb1!" },
+		{ "{\"v\":\"\\\\\xc3\xa4\"}", "\\\xc3\xa4" },
+		{ "// \\\xc3\xa4 \xff\n{\"v\":\"\xc3\xa4\"}", "\xc3\xa4" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(json_freep) struct json_object *object = NULL;
+		CLEANUP(freep) char *value = NULL;
+		struct error err = { 0 };
+		struct json_at root;
+
+		cr_assert(parse(cases[i].text, true, &object, &err) == 0, "case %zu: %s", i,
+			  err.text);
+		root = json_root("f", object);
+		cr_assert(json_get_string(&root, "v", 100, &value, &err) == 1);
+		cr_expect_str_eq(value, cases[i].value);
+	}
 }
 
 Test(json, comments_keep_line_numbers)
