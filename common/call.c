@@ -93,6 +93,7 @@ static int read_more(struct call *call, int64_t deadline, struct error *err)
 			buf_commit(&call->input, (size_t)n);
 			return 0;
 		}
+		call->lost = n == 0 || errno == ECONNRESET;
 		if (n == 0)
 			return error_say(err, ECONNRESET, "sandbox connection: ended by the proxy");
 		if (errno != EAGAIN && errno != EINTR)
@@ -160,6 +161,23 @@ static int closed(const struct frame *frame, struct error *err)
 	return r;
 }
 
+static void done_with(struct call *call, const struct frame *frame)
+{
+	buf_consume(&call->input, FRAME_HEADER + frame->length);
+	if (buf_len(&call->input) == 0)
+		buf_fini(&call->input);
+}
+
+/* The second reply to a request that was repeated: one was sent when it was ready, one for that. */
+static bool is_second_reply(struct call *call, const struct frame *frame)
+{
+	if (frame->type != FRAME_REPLY || frame->channel != CHANNEL_SESSION || frame->flags != 0 ||
+	    frame->id != call->resent_id || frame->id == 0)
+		return false;
+	call->resent_id = 0;
+	return true;
+}
+
 /*
  * Waits for one frame: of that type, flags, channel and id. It is at the front of call->input,
  * to be taken by done_with().
@@ -185,7 +203,9 @@ static int expect(struct call *call, const struct frame *wanted, struct frame *r
 		} else if (f.type == FRAME_PING && f.channel == CHANNEL_HOP) {
 			r = send_frame(call, FRAME_PONG, CHANNEL_HOP, f.id, f.payload, f.length,
 				       deadline, err);
-			buf_consume(&call->input, FRAME_HEADER + f.length);
+			done_with(call, &f);
+		} else if (is_second_reply(call, &f)) {
+			done_with(call, &f);
 		} else {
 			return error_say(err, EBADMSG,
 					 "sandbox connection: %s %u came on channel %u instead "
@@ -198,20 +218,13 @@ static int expect(struct call *call, const struct frame *wanted, struct frame *r
 	}
 }
 
-static void done_with(struct call *call, const struct frame *frame)
-{
-	buf_consume(&call->input, FRAME_HEADER + frame->length);
-	if (buf_len(&call->input) == 0)
-		buf_fini(&call->input);
-}
-
 /* --- the steps -------------------------------------------------------------------------------- */
 
-int call_hello(struct call *call, const char *component, int64_t deadline,
-	       struct msg_hello **ret_hello, struct error *err)
+static int hello(struct call *call, int64_t deadline, struct msg_hello **ret_hello,
+		 struct error *err)
 {
 	const struct msg_hello hello = { .version = PROTOCOL_VERSION,
-					 .component = (char *)component,
+					 .component = (char *)call->component,
 					 .release = (char *)PACKAGE_VERSION };
 	const struct frame wanted = { .type = FRAME_HELLO, .flags = FRAME_ACK };
 	uint8_t nonce[FRAME_NONCE], echo[FRAME_NONCE];
@@ -242,20 +255,18 @@ int call_hello(struct call *call, const char *component, int64_t deadline,
 	return r;
 }
 
-int call_open(struct call *call, int64_t deadline, struct error *err)
+static int open_session(struct call *call, int64_t deadline, struct error *err)
 {
 	const struct frame wanted = { .type = FRAME_OPEN,
 				      .flags = FRAME_ACK,
 				      .channel = CHANNEL_SESSION };
-	uint8_t name[SESSION_BYTES];
-	const struct msg_open open = { .session = { name, sizeof(name) }, .role = ROLE_RUNTIME };
+	const struct msg_open open = { .session = { call->session, sizeof(call->session) },
+				       .role = ROLE_RUNTIME };
 	CLEANUP(buf_fini) struct buf payload = { 0 };
 	struct frame frame;
 	void *opened;
 	int r;
 
-	if (getrandom(name, sizeof(name), 0) != sizeof(name))
-		return error_set(err, errno, "sandbox connection: random bytes");
 	r = wire_encode(MSG_OPEN, &open, &payload, err);
 	if (r == 0)
 		r = send_frame(call, FRAME_OPEN, CHANNEL_SESSION, 0, buf_at(&payload),
@@ -272,8 +283,54 @@ int call_open(struct call *call, int64_t deadline, struct error *err)
 	return 0;
 }
 
-int call_request(struct call *call, const void *payload, size_t len, enum msg_type expected,
-		 int64_t deadline, void **ret_body, struct error *err)
+/*
+ * After a step that failed with r: 0 when there is a new connection, at the point where the old one
+ * stood, and the step may be repeated; else r, or what the next failure was.
+ */
+static int again(struct call *call, int r, int64_t deadline, struct error *err)
+{
+	int fd;
+
+	while (call->lost && call->connect != NULL && deadline_left_ms(deadline) > 0) {
+		fd = call->connect(call, deadline, err);
+		if (fd < 0)
+			return fd;
+		call->fd = fd;
+		call->lost = false;
+		call->resent_id = 0;
+		buf_fini(&call->input);
+		r = call->opened ? hello(call, deadline, NULL, err) : 0;
+		if (r == 0 && call->opened)
+			r = open_session(call, deadline, err);
+	}
+	return r;
+}
+
+int call_hello(struct call *call, const char *component, int64_t deadline,
+	       struct msg_hello **ret_hello, struct error *err)
+{
+	int r;
+
+	call->component = component;
+	do {
+		r = hello(call, deadline, ret_hello, err);
+	} while (r < 0 && call->lost && (r = again(call, r, deadline, err)) == 0);
+	return r;
+}
+
+int call_open(struct call *call, int64_t deadline, struct error *err)
+{
+	int r;
+
+	if (getrandom(call->session, sizeof(call->session), 0) != sizeof(call->session))
+		return error_set(err, errno, "sandbox connection: random bytes");
+	r = open_session(call, deadline, err);
+	call->opened = true; /* or will be, by the next connection */
+	return r < 0 ? again(call, r, deadline, err) : r;
+}
+
+static int request(struct call *call, const void *payload, size_t len, enum msg_type expected,
+		   int64_t deadline, void **ret_body, struct error *err)
 {
 	const struct frame wanted = { .type = FRAME_REPLY,
 				      .channel = CHANNEL_SESSION,
@@ -283,13 +340,28 @@ int call_request(struct call *call, const void *payload, size_t len, enum msg_ty
 
 	r = send_frame(call, FRAME_REQUEST, CHANNEL_SESSION, wanted.id, payload, len, deadline,
 		       err);
-	if (r < 0)
-		return r;
-	call->next_id++;
-	r = expect(call, &wanted, &frame, deadline, err);
+	if (r == 0)
+		r = expect(call, &wanted, &frame, deadline, err);
 	if (r < 0)
 		return r;
 	r = wire_decode_as(expected, frame.payload, frame.length, ret_body, err);
 	done_with(call, &frame);
+	return r;
+}
+
+int call_request(struct call *call, const void *payload, size_t len, enum msg_type expected,
+		 int64_t deadline, void **ret_body, struct error *err)
+{
+	int r;
+
+	if (len == 0 || len > FRAME_CONTROL_MAX)
+		return error_say(err, EMSGSIZE, "REQUEST of %zu bytes, the limit is %d", len,
+				 FRAME_CONTROL_MAX);
+	r = request(call, payload, len, expected, deadline, ret_body, err);
+	while (r < 0 && call->lost && (r = again(call, r, deadline, err)) == 0) {
+		r = request(call, payload, len, expected, deadline, ret_body, err);
+		call->resent_id = call->next_id;
+	}
+	call->next_id++;
 	return r;
 }

@@ -2,14 +2,18 @@
  * The client side of the protocol without an event loop: blocking, each step with a deadline. The
  * runtime's decoder process uses it; what it reads comes from the guest.
  *
+ * An end without CLOSE is a proxy's worker that crashed: given a way to connect again, the session
+ * is taken up on a new connection and the open request repeated, which the agent carries out once.
+ *
  * All steps: 0 or a negative errno with err. -ETIMEDOUT at the deadline, -ECONNABORTED on a CLOSE,
- * whose words (escaped) are the error's, -ECONNRESET on an end without one, -EBADMSG when the
- * peer breaks the protocol. After any of these the connection is of no more use; only the error
- * of a FAILED reply leaves it usable, and a request that was too long to send.
+ * whose words (escaped) are the error's, -ECONNRESET on an end without one that stays, -EBADMSG
+ * when the peer breaks the protocol. After any of these the connection is of no more use; only the
+ * error of a FAILED reply leaves it usable, and a request that was too long to send.
  */
 #ifndef KATA_CALL_H
 #define KATA_CALL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/buf.h"
@@ -17,9 +21,19 @@
 #include "common/frame.h"
 
 struct call {
-	int fd; /* borrowed; a connected stream socket */
+	int fd; /* a connected stream socket; borrowed */
 	struct buf input;
 	uint32_t next_id;
+	uint32_t resent_id;    /* sent again on this connection, so its reply may come twice */
+	const char *component; /* of HELLO; borrowed */
+	uint8_t session[16];   /* its name */
+	bool opened;
+	bool lost; /* the connection ended without CLOSE */
+	/*
+	 * Another connection in place of call->fd, or a negative errno with err. NULL: there is
+	 * none to be had.
+	 */
+	int (*connect)(struct call *call, int64_t deadline, struct error *err);
 };
 
 void call_init(struct call *call, int fd);

@@ -63,6 +63,12 @@ void channel_close(struct channel *channel)
 		channel->failure = 0; /* the owner knows */
 }
 
+void channel_discard(struct channel *channel)
+{
+	channel_close(channel);
+	buf_fini(&channel->input);
+}
+
 /* Closes because of a failure that the owner learns of later, outside of its own call. */
 static void fail_later(struct channel *channel, int failure)
 {
@@ -142,12 +148,23 @@ static void take_frames(struct channel *channel)
 		end(channel, &err);
 }
 
+/* Adds n bytes that lie behind the input; what a peer that is gone left unfinished goes. */
+static void commit(struct channel *channel, const uint8_t *bytes, size_t n)
+{
+	size_t before = buf_len(&channel->input);
+	bool anew = before > 0 && channel->synced && channel->ops->anew != NULL &&
+		    channel->ops->anew(channel, bytes, n);
+
+	buf_commit(&channel->input, n);
+	if (anew)
+		buf_consume(&channel->input, before);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct channel *channel = stream->data;
 	struct error err;
 
-	(void)buf;
 	if (channel->closing)
 		return;
 	if (n == UV_EOF) {
@@ -160,7 +177,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		return;
 	}
 	if (n > 0) {
-		buf_commit(&channel->input, (size_t)n);
+		commit(channel, (const uint8_t *)buf->base, (size_t)n);
 		if (skip_preamble(channel))
 			take_frames(channel);
 	}

@@ -45,6 +45,11 @@ struct channel_ops {
 	 * It must not let input grow without end.
 	 */
 	int (*preamble)(struct channel *channel, struct buf *input);
+	/*
+	 * Whether n bytes, just read behind a frame's part, come from a new peer that has taken
+	 * the connection over: that part is dropped then. May be NULL.
+	 */
+	bool (*anew)(struct channel *channel, const uint8_t *bytes, size_t n);
 };
 
 enum { CHANNEL_LOW = 32768, CHANNEL_HIGH = 98304 };
@@ -98,5 +103,8 @@ void channel_finish(struct channel *channel);
 
 /* Closes now; what is queued is dropped. */
 void channel_close(struct channel *channel);
+
+/* The same, and the memory of its input is free at once: not from within ops->frame of its own. */
+void channel_discard(struct channel *channel);
 
 #endif

@@ -300,3 +300,21 @@ int frame_find_hello(struct buf *buf, bool ack, const uint8_t *nonce)
 		buf_consume(buf, skip);
 	return left - skip >= known ? 1 : 0;
 }
+
+void frame_set_key(uint8_t nonce[FRAME_NONCE], const uint8_t key[FRAME_KEY])
+{
+	memcpy(nonce + sizeof(magic), key, FRAME_KEY);
+}
+
+void frame_get_key(const uint8_t nonce[FRAME_NONCE], uint8_t ret_key[FRAME_KEY])
+{
+	memcpy(ret_key, nonce + sizeof(magic), FRAME_KEY);
+}
+
+bool frame_begins_hello(const uint8_t *bytes, size_t n, const uint8_t key[FRAME_KEY])
+{
+	const size_t before_key = FRAME_HEADER + HELLO_HEAD + sizeof(magic);
+
+	return n >= before_key + FRAME_KEY && may_be_hello(bytes, n, false, NULL) &&
+	       memcmp(bytes + before_key, key, FRAME_KEY) == 0;
+}

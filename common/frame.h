@@ -38,6 +38,7 @@ enum {
 	FRAME_DATA_MAX = 65536,          /* most payload bytes of a DATA we accept */
 	FRAME_CONTROL_MAX = 1024 * 1024, /* most payload bytes of any other frame */
 	FRAME_NONCE = 24,                /* magic and nonce of a HELLO: 8 + 16 bytes */
+	FRAME_KEY = 8,                   /* the part of the nonce behind the magic, see below */
 };
 
 struct frame {
@@ -96,6 +97,17 @@ int frame_get_hello(const struct frame *frame, uint8_t ret_nonce[FRAME_NONCE],
  * ack: look for an answer to *nonce; else for any peer's HELLO and nonce may be NULL.
  */
 int frame_find_hello(struct buf *buf, bool ack, const uint8_t *nonce);
+
+/*
+ * The nonces of one VM's workers begin with the same secret key. By it the agent knows the HELLO of
+ * a new worker where the port did not show that the old one went, and where bytes of a stream may
+ * look like anything.
+ */
+void frame_set_key(uint8_t nonce[FRAME_NONCE], const uint8_t key[FRAME_KEY]);
+void frame_get_key(const uint8_t nonce[FRAME_NONCE], uint8_t ret_key[FRAME_KEY]);
+
+/* Whether n bytes begin with a HELLO, no answer, of that key. */
+bool frame_begins_hello(const uint8_t *bytes, size_t n, const uint8_t key[FRAME_KEY]);
 
 const char *frame_type_name(uint8_t type);
 

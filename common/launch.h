@@ -15,6 +15,7 @@
 #define LAUNCH_INITRD "initrd"       /* read-only */
 #define LAUNCH_QMP "qmp"             /* listening socket */
 #define LAUNCH_CLIENTS "clients"     /* listening socket client/proxy.sock */
+#define LAUNCH_MONITOR "monitor"     /* listening socket monitor.sock, for root's orders */
 #define LAUNCH_SLOT "slot"           /* the uid slot's lock */
 #define LAUNCH_CAUSE "cause"         /* file that gets the cause of death */
 #define LAUNCH_NET "net"             /* and a number from 0: a tap device's queue */

@@ -23,9 +23,12 @@ enum { USER_MAPPED_ROOT = -1 };
 /* Network interfaces of a VM. */
 enum { LAUNCH_NET_MAX = 8 };
 
+/* Descriptors that a worker may have kept for the next one. */
+enum { PARK_SLOTS = 16 };
+
 /*
- * Where a program lies that is about to be executed: above every RLIMIT_NOFILE of the table, so
- * that no process can put anything else there later.
+ * Where a program lies that is about to be executed: above every RLIMIT_NOFILE of the table but the
+ * monitor's, so that no other process can put anything else there later.
  */
 enum { PRIVSEP_FD_PROGRAM = 1000 };
 

@@ -26,6 +26,13 @@ static void close_all(struct agent *agent);
 
 /* --- frames ----------------------------------------------------------------------------------- */
 
+static void on_lease_over(uv_timer_t *timer)
+{
+	struct agent *agent = timer->data;
+
+	clients_expire(agent);
+}
+
 /* A new host: whatever an earlier one left half done on this link is void. */
 static int greet(struct agent *agent, const struct frame *frame, struct error *err)
 {
@@ -43,11 +50,16 @@ static int greet(struct agent *agent, const struct frame *frame, struct error *e
 	if (r < 0)
 		return r;
 	wire_free(MSG_HELLO, theirs);
+	if (!agent->keyed)
+		frame_get_key(nonce, agent->key);
+	agent->keyed = true;
 	r = frame_put_hello(&payload, nonce, &mine, err);
 	if (r < 0)
 		return r;
 	channel_send(&agent->link, &answer, NULL, 0, buf_at(&payload), buf_len(&payload));
 	clients_link_down(agent);
+	if (agent->clients != NULL)
+		uv_timer_start(&agent->lease, on_lease_over, AGENT_LEASE_MS, 0);
 	agent->greeted = true;
 	log_link_use(&agent->log, agent->log_level);
 	log_info("link is up", KV("uptime_ms", deadline_now_ms())); /* since the kernel began */
@@ -164,6 +176,18 @@ static int on_preamble(struct channel *channel, struct buf *input)
 	return frame_find_hello(input, false, NULL);
 }
 
+/*
+ * A new worker may be there before the loss of the old one was seen: the port only tells its
+ * present state. The driver never reads across two writes of the host, so that a HELLO, which is a
+ * worker's first, begins what was read; what the old one did not finish then goes.
+ */
+static bool on_anew(struct channel *channel, const uint8_t *bytes, size_t n)
+{
+	struct agent *agent = channel->owner;
+
+	return agent->keyed && frame_begins_hello(bytes, n, agent->key);
+}
+
 static void on_ended(struct channel *channel, const struct error *err)
 {
 	link_lost(channel->owner, err);
@@ -175,14 +199,6 @@ static void on_drained(struct channel *channel)
 
 	agent->congested = false;
 	clients_resume(agent);
-}
-
-static void on_lease_over(uv_timer_t *timer)
-{
-	struct agent *agent = timer->data;
-
-	log_warning("sessions without a link are given up");
-	clients_expire(agent);
 }
 
 static void on_closed(struct channel *channel)
@@ -202,6 +218,7 @@ static const struct channel_ops link_ops = {
 	.drained = on_drained,
 	.closed = on_closed,
 	.preamble = on_preamble,
+	.anew = on_anew,
 };
 
 static void on_retry(uv_timer_t *timer)

@@ -34,13 +34,15 @@ struct agent {
 	struct agent_options options;
 	struct link_source source;
 	struct channel link;
-	bool link_open;   /* the channel exists, until its closed callback */
-	bool greeted;     /* HELLO was exchanged */
-	bool congested;   /* the link's queue is full */
-	bool stopping;    /* SHUTDOWN, or no link can come any more */
-	bool sandboxed;   /* CREATE_SANDBOX was carried out */
-	uv_timer_t retry; /* while there is no link */
-	uv_timer_t lease; /* while sessions are without one */
+	bool link_open;         /* the channel exists, until its closed callback */
+	bool greeted;           /* HELLO was exchanged */
+	bool congested;         /* the link's queue is full */
+	bool stopping;          /* SHUTDOWN, or no link can come any more */
+	bool sandboxed;         /* CREATE_SANDBOX was carried out */
+	bool keyed;             /* key is known */
+	uint8_t key[FRAME_KEY]; /* of the host's first HELLO, and of all later ones */
+	uv_timer_t retry;       /* while there is no link */
+	uv_timer_t lease;       /* while sessions are without one */
 	uv_timer_t stop;
 	int64_t stop_deadline;
 	struct log_link log;

@@ -250,8 +250,10 @@ void clients_expire(struct agent *agent)
 
 	for (struct client *c = agent->clients; c != NULL; c = next) {
 		next = c->next;
-		if (c->channel == 0)
-			client_close(c, CLOSE_LOST);
+		if (c->channel != 0)
+			continue;
+		log_warning("a session without a link is given up", KV("role", c->role));
+		client_close(c, CLOSE_LOST);
 	}
 }
 

@@ -80,12 +80,14 @@ int link_from_socket(struct link_source *ret_source, int socket, struct error *e
 }
 
 /*
- * A port without a host polls as hung up; reading it would end the link again at once. It stays
- * open meanwhile.
+ * A port without a host polls as hung up; reading it would end the link again at once. The port is
+ * never closed, each link gets a copy of the descriptor: a close throws away what has come for the
+ * next link, which may be the HELLO of a new worker.
  */
 static int open_port(struct link_source *source, struct error *err)
 {
 	struct pollfd p = { .events = POLLIN };
+	int copy;
 
 	if (source->socket < 0)
 		source->socket = open(source->device, O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -96,7 +98,8 @@ static int open_port(struct link_source *source, struct error *err)
 		return error_set(err, errno, "poll %s", source->device);
 	if ((p.revents & POLLHUP) != 0)
 		return error_say(err, EAGAIN, "the host is not connected");
-	return steal_fd(&source->socket);
+	copy = fcntl(source->socket, F_DUPFD_CLOEXEC, 3);
+	return copy < 0 ? error_set(err, errno, "copy the descriptor of %s", source->device) : copy;
 }
 
 int link_open(struct link_source *source, struct error *err)

@@ -17,7 +17,7 @@ enum link_kind { LINK_PORT_DEVICE, LINK_CONNECTED, LINK_LISTENING };
 struct link_source {
 	enum link_kind kind;
 	char device[64]; /* LINK_PORT_DEVICE */
-	int socket;      /* a port's until its host is there; LINK_CONNECTED gives it away once */
+	int socket;      /* a port's, or what listens; LINK_CONNECTED gives it away once */
 };
 
 /* Finds the port by its name; waits for the driver until the deadline. -ETIMEDOUT. */

@@ -149,7 +149,7 @@ static int say_hello(struct agent_link *link, struct error *err)
 	return 0;
 }
 
-int agent_link_open(struct agent_link *link, uv_loop_t *loop, int fd,
+int agent_link_open(struct agent_link *link, uv_loop_t *loop, int fd, const uint8_t key[FRAME_KEY],
 		    const struct agent_link_ops *ops, void *owner, struct error *err)
 {
 	int r;
@@ -158,6 +158,7 @@ int agent_link_open(struct agent_link *link, uv_loop_t *loop, int fd,
 	link->owner = owner;
 	link->hello = NULL;
 	frame_new_nonce(link->nonce);
+	frame_set_key(link->nonce, key);
 	r = channel_open(&link->channel, loop, fd, &channel_ops, link, err);
 	if (r < 0)
 		return r;

@@ -37,8 +37,8 @@ struct agent_link {
 	struct msg_hello *hello; /* owned; NULL until ready */
 };
 
-/* Takes fd and says HELLO. After an error the process cannot go on. */
-int agent_link_open(struct agent_link *link, uv_loop_t *loop, int fd,
+/* Takes fd and says HELLO with the VM's key. After an error the process cannot go on. */
+int agent_link_open(struct agent_link *link, uv_loop_t *loop, int fd, const uint8_t key[FRAME_KEY],
 		    const struct agent_link_ops *ops, void *owner, struct error *err);
 
 /* Sends a client's frame; frame->channel is the number of its channel on this link. */

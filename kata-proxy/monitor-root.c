@@ -23,6 +23,8 @@
 #define STAGE "/run"
 #define VHOST_USER_SOCKET "/run/vhost-user.sock"
 
+enum { BACKLOG = 8 }; /* workers may come and go while QEMU stands still */
+
 static int mount_on(const char *source, const char *target, const char *type, unsigned long flags,
 		    const char *data, struct error *err)
 {
@@ -127,9 +129,10 @@ int monitor_root_enter(bool kvm, struct error *err)
 	return make_share(err);
 }
 
-static int unix_socket(const char *path, struct sockaddr_un *ret_address, struct error *err)
+static int unix_socket(const char *path, int flags, struct sockaddr_un *ret_address,
+		       struct error *err)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 
 	if (fd < 0)
 		return error_set(err, errno, "make a socket");
@@ -141,19 +144,19 @@ static int unix_socket(const char *path, struct sockaddr_un *ret_address, struct
 static int listen_at(const char *path, struct error *err)
 {
 	struct sockaddr_un address;
-	CLEANUP(fd_close) int fd = unix_socket(path, &address, err);
+	CLEANUP(fd_close) int fd = unix_socket(path, 0, &address, err);
 
 	if (fd < 0)
 		return fd;
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0)
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, BACKLOG) < 0)
 		return error_set(err, errno, "listen at %s in the sandbox's root", path);
 	return steal_fd(&fd);
 }
 
-static int connect_to(const char *path, struct error *err)
+static int connect_to(const char *path, int flags, struct error *err)
 {
 	struct sockaddr_un address;
-	CLEANUP(fd_close) int fd = unix_socket(path, &address, err);
+	CLEANUP(fd_close) int fd = unix_socket(path, flags, &address, err);
 
 	if (fd < 0)
 		return fd;
@@ -169,7 +172,7 @@ int monitor_root_vhost_user(int *ret_listening, int *ret_connected, struct error
 
 	if (listening < 0)
 		return listening;
-	connected = connect_to(VHOST_USER_SOCKET, err);
+	connected = connect_to(VHOST_USER_SOCKET, 0, err);
 	if (connected < 0)
 		return connected;
 	if (unlink(VHOST_USER_SOCKET) < 0)
@@ -192,7 +195,7 @@ int monitor_root_listen_agent(uid_t owner, struct error *err)
 
 int monitor_root_connect_agent(struct error *err)
 {
-	return connect_to(MONITOR_AGENT_SOCKET, err);
+	return connect_to(MONITOR_AGENT_SOCKET, SOCK_NONBLOCK, err);
 }
 
 int monitor_root_seal(struct error *err)

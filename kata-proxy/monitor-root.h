@@ -38,7 +38,10 @@ int monitor_root_vhost_user(int *ret_listening, int *ret_connected, struct error
 /* The listening socket at MONITOR_AGENT_SOCKET, which only owner may connect to. */
 int monitor_root_listen_agent(uid_t owner, struct error *err);
 
-/* A connection to MONITOR_AGENT_SOCKET: the descriptor or a negative errno. */
+/*
+ * A connection to MONITOR_AGENT_SOCKET, for each worker one: the descriptor, or a negative errno,
+ * -EAGAIN when QEMU has not taken earlier ones. It is there once the root is sealed, too.
+ */
 int monitor_root_connect_agent(struct error *err);
 
 /* Makes the root, /share excepted, read-only: call it when all sockets are made. */

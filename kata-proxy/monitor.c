@@ -1,16 +1,19 @@
 /*
  * The monitor's life: see monitor.h. Called by main in the process that kata-runtime cloned into a
- * new pid namespace. Plain blocking code; one poll() waits for the runtime and for the children.
+ * new pid namespace. Plain blocking code; one poll() waits for the runtime, for the children, for
+ * what the worker parks and for orders of root, who connects to monitor.sock.
  */
 #include "kata-proxy/monitor.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +24,7 @@
 #include "common/log.h"
 #include "common/privsep.h"
 #include "common/wire.h"
+#include "kata-proxy/crashes.h"
 #include "kata-proxy/monitor-root.h"
 #include "kata-proxy/vm.h"
 
@@ -28,14 +32,20 @@ enum {
 	LAUNCH_MS = 10000, /* for LAUNCH to come */
 	CONTROL_MS = 5000, /* for the rest of a message whose start has come */
 	FAREWELL_MS = 500, /* for the worker to tell its clients, and for a death behind a death */
+	ORDER_MS = 1000,   /* for root's order to come, once connected */
+	AGAIN_MS = 50,     /* until the next try to start a worker */
 };
 
 enum outcome { RUNNING, UNDONE, OPERATOR, DIED };
 
 struct monitor {
 	struct vm vm;
-	int control; /* to the runtime, -1 once committed */
-	int signals; /* signalfd */
+	struct crashes crashes;
+	int control;        /* to the runtime, -1 once committed */
+	int signals;        /* signalfd */
+	int64_t restart_at; /* when a worker is to be started; 0: one runs */
+	bool gave_up;       /* it crashed too often */
+	bool told;          /* SIGTERM came */
 };
 
 /* SIGCHLD and SIGTERM arrive as reads; everything else keeps its default. */
@@ -132,39 +142,30 @@ static void reap(struct monitor *m)
 		vm_reaped(&m->vm, pid, status);
 }
 
-static enum outcome serve_signals(struct monitor *m)
+static bool worker_crashed(const struct monitor *m)
+{
+	const struct vm_child *worker = &m->vm.children[VM_WORKER];
+
+	return worker->ended && worker->status != 0;
+}
+
+/* Who is to blame for the VM's end, if it has ended: a worker can be replaced. */
+static enum vm_process dead(const struct monitor *m)
+{
+	enum vm_process first = vm_first_ended(&m->vm);
+
+	return first == VM_WORKER && m->restart_at != 0 ? VM_PROCESS_COUNT : first;
+}
+
+/* Notes who ended and what was asked for. */
+static void read_signals(struct monitor *m)
 {
 	struct signalfd_siginfo info;
-	bool told = false;
 
 	while (read(m->signals, &info, sizeof(info)) == sizeof(info))
 		if (info.ssi_signo == SIGTERM)
-			told = true;
+			m->told = true;
 	reap(m);
-	if (vm_first_ended(&m->vm) != VM_PROCESS_COUNT)
-		return DIED;
-	return told ? OPERATOR : RUNNING;
-}
-
-/* The wait without an end: the monitor lives as long as its VM. */
-static enum outcome watch(struct monitor *m)
-{
-	enum outcome outcome = RUNNING;
-
-	while (outcome == RUNNING) {
-		struct pollfd p[] = {
-			{ .fd = m->signals, .events = POLLIN },
-			{ .fd = m->control, .events = POLLIN },
-		};
-
-		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
-			return UNDONE;
-		if (p[0].revents != 0)
-			outcome = serve_signals(m);
-		if (outcome == RUNNING && p[1].revents != 0)
-			outcome = serve_control(m);
-	}
-	return outcome;
 }
 
 /* Waits, FAREWELL_MS at most, until the process has ended. */
@@ -175,8 +176,162 @@ static void await_end(struct monitor *m, enum vm_process process)
 
 	while (!m->vm.children[process].ended && deadline_left_ms(deadline) > 0) {
 		if (poll(&p, 1, deadline_left_ms(deadline)) > 0)
-			serve_signals(m);
+			read_signals(m);
 	}
+}
+
+/* Starts a worker in place of the one that ended. What does not go now is tried again. */
+static enum outcome restart(struct monitor *m)
+{
+	struct error err;
+	int r = vm_restart_worker(&m->vm, &err);
+
+	m->restart_at = r == -EAGAIN ? deadline_in_ms(AGAIN_MS) : 0;
+	if (r == 0)
+		log_info("another worker runs", KV("worker", m->vm.children[VM_WORKER].pid));
+	if (r == 0 || r == -EAGAIN)
+		return RUNNING;
+	/* Most likely QEMU is ending: then its end is the cause. */
+	log_warning("no worker could be started", KV_ERR(&err));
+	await_end(m, VM_QEMU);
+	return DIED;
+}
+
+/* The worker crashed. Clients and agent do not lose anything by it, if another one comes. */
+static enum outcome replace_worker(struct monitor *m)
+{
+	char cause[64];
+
+	vm_cause_text(&m->vm, VM_WORKER, cause, sizeof(cause));
+	vm_take_parked(&m->vm);
+	if (!crashes_note(&m->crashes, m->vm.launch->worker_crashes, deadline_now_ms())) {
+		m->gave_up = true;
+		return DIED;
+	}
+	log_warning("the worker crashed", KV_S("cause", cause));
+	return restart(m);
+}
+
+static enum outcome serve_signals(struct monitor *m)
+{
+	read_signals(m);
+	if (dead(m) == VM_WORKER && worker_crashed(m) && !m->told)
+		return replace_worker(m);
+	if (dead(m) != VM_PROCESS_COUNT)
+		return DIED;
+	return m->told ? OPERATOR : RUNNING;
+}
+
+/* --- orders of root --------------------------------------------------------------------------- */
+
+/* Ends the worker and starts the program given in its place, or again the one before. */
+static int change_worker(struct monitor *m, int program, struct error *err)
+{
+	int old = m->vm.self, r;
+
+	if (!m->vm.children[VM_WORKER].ended)
+		kill(m->vm.children[VM_WORKER].pid, SIGKILL);
+	await_end(m, VM_WORKER);
+	if (!m->vm.children[VM_WORKER].ended)
+		return error_say(err, ETIMEDOUT, "the worker does not end");
+	vm_take_parked(&m->vm);
+	m->vm.self = program;
+	r = vm_restart_worker(&m->vm, err);
+	if (r == 0) {
+		close(old);
+		m->restart_at = 0;
+		log_info("the worker was started again",
+			 KV("worker", m->vm.children[VM_WORKER].pid));
+		return 0;
+	}
+	m->vm.self = old;
+	m->restart_at = deadline_now_ms();
+	return r;
+}
+
+static int receive_order(int connection, int *ret_program, struct error *err)
+{
+	struct ucred peer = { .uid = (uid_t)-1 };
+	socklen_t len = sizeof(peer);
+	enum msg_type type;
+	int fds[FDPASS_MAX];
+	size_t count;
+	void *body;
+	int r;
+
+	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid != 0)
+		return error_say(err, EPERM, "orders are root's to give");
+	r = fdpass_receive(connection, &type, &body, fds, &count, deadline_in_ms(ORDER_MS), err);
+	if (r < 0)
+		return r;
+	wire_free(type, body);
+	if (type == MSG_RESTART && count == 1) {
+		*ret_program = fds[0];
+		return 0;
+	}
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	return error_say(err, EBADMSG, "%s with %zu descriptors is no order", wire_name(type),
+			 count);
+}
+
+static void serve_order(struct monitor *m)
+{
+	CLEANUP(fd_close)
+	int connection = accept4(m->vm.fds[VM_FD_MONITOR], NULL, NULL, SOCK_CLOEXEC);
+	CLEANUP(fd_close) int program = -1;
+	struct error err;
+	int r;
+
+	if (connection < 0)
+		return;
+	r = receive_order(connection, &program, &err);
+	if (r == 0)
+		r = change_worker(m, program, &err);
+	if (r == 0) {
+		program = -1; /* it is the monitor's now */
+		r = fdpass_send(connection, MSG_DONE, NULL, NULL, 0, deadline_in_ms(ORDER_MS),
+				&err);
+	}
+	if (r < 0) {
+		log_warning("an order was not carried out", KV_ERR(&err));
+		fdpass_send_error(connection, &err);
+	}
+}
+
+/* --- the wait --------------------------------------------------------------------------------- */
+
+/* The wait without an end: the monitor lives as long as its VM. */
+static enum outcome watch(struct monitor *m)
+{
+	enum outcome outcome = RUNNING;
+
+	while (outcome == RUNNING) {
+		struct pollfd p[] = {
+			{ .fd = m->signals, .events = POLLIN },
+			{ .fd = m->control, .events = POLLIN },
+			{ .fd = m->vm.park, .events = POLLIN },
+			{ .fd = m->vm.fds[VM_FD_MONITOR], .events = POLLIN },
+		};
+		int wait = m->restart_at != 0 ? deadline_left_ms(m->restart_at) : -1;
+
+		if (poll(p, ARRAY_SIZE(p), wait) < 0 && errno != EINTR)
+			return UNDONE;
+		if (p[0].revents != 0)
+			outcome = serve_signals(m);
+		if (outcome == RUNNING && p[1].revents != 0)
+			outcome = serve_control(m);
+		if (p[2].revents != 0)
+			vm_take_parked(&m->vm);
+		if (outcome == RUNNING && p[3].revents != 0)
+			serve_order(m);
+		if (outcome == RUNNING)
+			outcome = serve_signals(m); /* what came while an order was served */
+		if (outcome == RUNNING && m->restart_at != 0 &&
+		    deadline_left_ms(m->restart_at) == 0)
+			outcome = restart(m);
+	}
+	return outcome;
 }
 
 /* Keeps the cause where the runtime finds it, and lets the worker tell its clients. */
@@ -197,7 +352,7 @@ static void tell_cause(struct monitor *m, const char *cause)
 static int mourn(struct monitor *m)
 {
 	enum vm_process process = vm_first_ended(&m->vm);
-	char cause[64];
+	char cause[128];
 	struct error err;
 	bool well;
 
@@ -208,6 +363,9 @@ static int mourn(struct monitor *m)
 	}
 	well = process == VM_QEMU && m->vm.children[VM_QEMU].status == 0;
 	vm_cause_text(&m->vm, process, cause, sizeof(cause));
+	if (process == VM_WORKER && m->gave_up)
+		snprintf(cause + strlen(cause), sizeof(cause) - strlen(cause),
+			 ", crash %" PRIu64 " in %d s", m->crashes.count, CRASHES_WINDOW_MS / 1000);
 	if (well)
 		log_info("the VM ended", KV_S("cause", cause));
 	else

@@ -1,8 +1,8 @@
 /*
  * The monitor: pid 1 of a sandbox's pid namespace, so that its end is the end of every process in
  * it whatever their uids. It starts them on LAUNCH, stays on COMMIT, undoes everything by exiting
- * when the runtime goes away before, and keeps which child died first. It never reads a byte that
- * the guest wrote.
+ * when the runtime goes away before, starts a crashed worker again, and keeps which child died
+ * first. It never reads a byte that the guest wrote.
  */
 #ifndef KATA_PROXY_MONITOR_H
 #define KATA_PROXY_MONITOR_H

@@ -72,6 +72,8 @@ static void bound_memory(struct proxy *proxy)
 		log_warning("clients hold too much memory: the greatest is cut off",
 			    KV("channel", greatest->number), KV("bytes", client_memory(greatest)));
 		client_close(greatest);
+		/* Its handle closes later, and until then many others may be read. */
+		channel_discard(&greatest->channel);
 	}
 }
 
@@ -306,8 +308,9 @@ static const struct agent_link_ops link_ops = {
 
 /* --- start and end ---------------------------------------------------------------------------- */
 
-int proxy_start(struct proxy *proxy, uv_loop_t *loop, int link_fd, int listen_fd, uid_t shim_uid,
-		const struct proxy_ops *ops, void *owner, struct error *err)
+int proxy_start(struct proxy *proxy, uv_loop_t *loop, int link_fd, const uint8_t key[FRAME_KEY],
+		int listen_fd, uid_t shim_uid, const struct proxy_ops *ops, void *owner,
+		struct error *err)
 {
 	int r;
 
@@ -327,7 +330,7 @@ int proxy_start(struct proxy *proxy, uv_loop_t *loop, int link_fd, int listen_fd
 	proxy->accept_again.data = proxy;
 	uv_timer_init(loop, &proxy->farewell);
 	proxy->farewell.data = proxy;
-	return agent_link_open(&proxy->link, loop, link_fd, &link_ops, proxy, err);
+	return agent_link_open(&proxy->link, loop, link_fd, key, &link_ops, proxy, err);
 }
 
 /* Closes those of a list that are left. A closing client leaves the list in a later callback. */

@@ -56,11 +56,13 @@ struct proxy {
 };
 
 /*
- * Takes the agent's link and the listening socket, and works until proxy_end(). shim_uid and root
- * are the users whose connections are taken. After an error the process cannot go on.
+ * Takes the agent's link, with the key of its HELLO, and the listening socket, and works until
+ * proxy_end(). shim_uid and root are the users whose connections are taken. After an error the
+ * process cannot go on.
  */
-int proxy_start(struct proxy *proxy, uv_loop_t *loop, int link_fd, int listen_fd, uid_t shim_uid,
-		const struct proxy_ops *ops, void *owner, struct error *err);
+int proxy_start(struct proxy *proxy, uv_loop_t *loop, int link_fd, const uint8_t key[FRAME_KEY],
+		int listen_fd, uid_t shim_uid, const struct proxy_ops *ops, void *owner,
+		struct error *err);
 
 /*
  * Tells every client CLOSE(VM_ENDED) with the text, which is UTF-8 of at most 1000 bytes, and

@@ -1,7 +1,8 @@
 /*
  * LAUNCH's contents and the start of a VM's processes: see vm.h. Called by monitor.c in the
- * monitor process; the descriptors here are its only ones, and each is closed as soon as the
- * process it is for has it, so that an end of file means what it should.
+ * monitor process; the descriptors here are its only ones. Those of QEMU and virtiofsd are closed
+ * as soon as these have them, so that an end of file means what it should; a worker's are kept for
+ * the next one, but for the connection to the agent's port, whose end the guest must see.
  */
 #include "kata-proxy/vm.h"
 
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,8 +21,8 @@
 #include "common/str.h"
 #include "common/wire.h"
 #include "kata-proxy/monitor-root.h"
+#include "kata-proxy/park.h"
 #include "kata-proxy/spawn.h"
-#include "kata-proxy/worker.h"
 
 static const struct {
 	const char *name;
@@ -32,6 +34,7 @@ static const struct {
 	[VM_FD_INITRD] = { LAUNCH_INITRD, true },
 	[VM_FD_QMP] = { LAUNCH_QMP, true },
 	[VM_FD_CLIENTS] = { LAUNCH_CLIENTS, true },
+	[VM_FD_MONITOR] = { LAUNCH_MONITOR, false },
 	[VM_FD_SLOT] = { LAUNCH_SLOT, false },
 	[VM_FD_CAUSE] = { LAUNCH_CAUSE, true },
 	[VM_FD_LOG_AGENT] = { LAUNCH_LOG_AGENT, false },
@@ -46,7 +49,7 @@ static const char *const process_names[VM_PROCESS_COUNT] = {
 	[VM_WORKER] = "worker",
 };
 
-/* What the VM's processes share with each other and the worker, while they are started. */
+/* What the VM's processes share with each other and a worker, while they are started. */
 struct links {
 	int vhost_listening, vhost_connected; /* virtiofsd's, QEMU's */
 	int agent_listening, agent_connected; /* QEMU's, the worker's */
@@ -56,9 +59,11 @@ struct links {
 
 void vm_init(struct vm *vm)
 {
-	*vm = (struct vm){ .self = -1, .cause_pipe = -1 };
+	*vm = (struct vm){ .self = -1, .cause_pipe = -1, .park = -1 };
 	for (size_t i = 0; i < VM_FD_COUNT; i++)
 		vm->fds[i] = -1;
+	for (size_t i = 0; i < WORKER_FD_COUNT; i++)
+		vm->worker_fds[i] = -1;
 }
 
 void vm_fini(struct vm *vm)
@@ -67,8 +72,11 @@ void vm_fini(struct vm *vm)
 	vm->launch = NULL;
 	for (size_t i = 0; i < VM_FD_COUNT; i++)
 		fd_close(&vm->fds[i]);
+	for (size_t i = 0; i < WORKER_FD_COUNT; i++)
+		fd_close(&vm->worker_fds[i]);
 	fd_close(&vm->self);
 	fd_close(&vm->cause_pipe);
+	fd_close(&vm->park);
 }
 
 /* The place of "net3" behind that of "net0"; VM_FD_COUNT when name is no such thing. */
@@ -222,7 +230,8 @@ static int start_qemu(struct vm *vm, struct links *links, struct error *err)
 	return spawn_start(&spawn, &vm->children[VM_QEMU].pid, err);
 }
 
-static int start_worker(struct vm *vm, struct links *links, struct error *err)
+/* Starts a worker; the connection to the agent's port is its own from then on. */
+static int start_worker(struct vm *vm, int *link, struct error *err)
 {
 	char *args[WORKER_ARGS_MAX + 1];
 	struct spawn spawn = {
@@ -231,20 +240,59 @@ static int start_worker(struct vm *vm, struct links *links, struct error *err)
 		.program = vm->self,
 		.args = args,
 	};
+	pid_t pid;
+	int r;
 
+	r = park_send_key(vm->park, vm->key, err);
+	if (r < 0)
+		return r;
 	worker_args(vm->launch, args);
-	spawn_pass(&spawn, links->agent_connected, WORKER_FD_AGENT);
-	spawn_pass(&spawn, START_FD_LOG, WORKER_FD_LOG);
-	spawn_pass(&spawn, vm->fds[VM_FD_CLIENTS], WORKER_FD_CLIENTS);
-	spawn_pass(&spawn, links->console_worker, WORKER_FD_CONSOLE);
-	spawn_pass(&spawn, links->qemu_stderr[0], WORKER_FD_QEMU_STDERR);
-	spawn_pass(&spawn, links->virtiofsd_stderr[0], WORKER_FD_VIRTIOFSD_STDERR);
-	spawn_pass(&spawn, vm->fds[VM_FD_LOG_AGENT], WORKER_FD_LOG_AGENT);
-	spawn_pass(&spawn, vm->fds[VM_FD_LOG_CONSOLE], WORKER_FD_LOG_CONSOLE);
-	spawn_pass(&spawn, vm->fds[VM_FD_LOG_QEMU], WORKER_FD_LOG_QEMU);
-	spawn_pass(&spawn, vm->fds[VM_FD_LOG_VIRTIOFSD], WORKER_FD_LOG_VIRTIOFSD);
-	spawn_pass(&spawn, links->cause[0], WORKER_FD_CAUSE);
-	return spawn_start(&spawn, &vm->children[VM_WORKER].pid, err);
+	spawn_pass(&spawn, *link, WORKER_FD_AGENT);
+	for (int i = 0; i < WORKER_FD_COUNT; i++)
+		spawn_pass(&spawn, vm->worker_fds[i], i);
+	r = spawn_start(&spawn, &pid, err);
+	fd_close(link);
+	if (r == 0)
+		vm->children[VM_WORKER] = (struct vm_child){ .pid = pid };
+	return r;
+}
+
+int vm_restart_worker(struct vm *vm, struct error *err)
+{
+	CLEANUP(fd_close) int link = monitor_root_connect_agent(err);
+
+	return link < 0 ? link : start_worker(vm, &link, err);
+}
+
+void vm_take_parked(struct vm *vm)
+{
+	park_take(vm->park, &vm->worker_fds[WORKER_FD_PARKED]);
+}
+
+/* Keeps what every worker is started with. */
+static int keep_for_workers(struct vm *vm, struct links *links, struct error *err)
+{
+	int *fds = vm->worker_fds;
+	int r = park_open(&vm->park, &fds[WORKER_FD_PARK], err);
+
+	if (r < 0)
+		return r;
+	if (getrandom(vm->key, sizeof(vm->key), 0) != (ssize_t)sizeof(vm->key))
+		return error_set(err, errno, "make the link's key");
+	fds[WORKER_FD_LOG] = fcntl(START_FD_LOG, F_DUPFD_CLOEXEC, START_FD_LOG + 1);
+	if (fds[WORKER_FD_LOG] < 0)
+		return error_set(err, errno, "copy the log's descriptor");
+	fds[WORKER_FD_CLIENTS] = steal_fd(&vm->fds[VM_FD_CLIENTS]);
+	fds[WORKER_FD_CONSOLE] = steal_fd(&links->console_worker);
+	fds[WORKER_FD_QEMU_STDERR] = steal_fd(&links->qemu_stderr[0]);
+	fds[WORKER_FD_VIRTIOFSD_STDERR] = steal_fd(&links->virtiofsd_stderr[0]);
+	fds[WORKER_FD_LOG_AGENT] = steal_fd(&vm->fds[VM_FD_LOG_AGENT]);
+	fds[WORKER_FD_LOG_CONSOLE] = steal_fd(&vm->fds[VM_FD_LOG_CONSOLE]);
+	fds[WORKER_FD_LOG_QEMU] = steal_fd(&vm->fds[VM_FD_LOG_QEMU]);
+	fds[WORKER_FD_LOG_VIRTIOFSD] = steal_fd(&vm->fds[VM_FD_LOG_VIRTIOFSD]);
+	fds[WORKER_FD_CAUSE] = steal_fd(&links->cause[0]);
+	vm->cause_pipe = steal_fd(&links->cause[1]);
+	return 0;
 }
 
 /* Closes what QEMU and virtiofsd have: virtiofsd ends with QEMU only if nobody else holds it. */
@@ -265,17 +313,6 @@ static void close_given(struct vm *vm, struct links *links)
 		fd_close(&vm->fds[VM_FD_NET + i]);
 		fd_close(&vm->fds[VM_FD_VHOST + i]);
 	}
-}
-
-/* The monitor's own row: it keeps the slot's lock, the file and the pipe for the cause. */
-static void close_workers(struct vm *vm)
-{
-	fd_close(&vm->self);
-	fd_close(&vm->fds[VM_FD_CLIENTS]);
-	fd_close(&vm->fds[VM_FD_LOG_AGENT]);
-	fd_close(&vm->fds[VM_FD_LOG_CONSOLE]);
-	fd_close(&vm->fds[VM_FD_LOG_QEMU]);
-	fd_close(&vm->fds[VM_FD_LOG_VIRTIOFSD]);
 }
 
 int vm_start(struct vm *vm, struct error *err)
@@ -300,12 +337,8 @@ int vm_start(struct vm *vm, struct error *err)
 	if (r == 0)
 		r = privsep_finish(PRIVSEP_MONITOR, uid, vm->launch->seccomp_log, err);
 	if (r == 0)
-		r = start_worker(vm, &links, err);
-	if (r < 0)
-		return r;
-	close_workers(vm);
-	vm->cause_pipe = steal_fd(&links.cause[1]);
-	return 0;
+		r = keep_for_workers(vm, &links, err);
+	return r < 0 ? r : start_worker(vm, &links.agent_connected, err);
 }
 
 void vm_reaped(struct vm *vm, pid_t pid, int status)

@@ -11,7 +11,9 @@
 
 #include "common/error.h"
 #include "common/launch.h"
+#include "common/frame.h"
 #include "common/protocol.h"
+#include "kata-proxy/worker.h"
 
 /* The descriptors of LAUNCH, in the order of common/launch.h. */
 enum vm_fd {
@@ -21,6 +23,7 @@ enum vm_fd {
 	VM_FD_INITRD,
 	VM_FD_QMP,
 	VM_FD_CLIENTS,
+	VM_FD_MONITOR,
 	VM_FD_SLOT,
 	VM_FD_CAUSE,
 	VM_FD_LOG_AGENT,
@@ -44,8 +47,11 @@ struct vm_child {
 struct vm {
 	struct msg_launch *launch; /* owned */
 	int fds[VM_FD_COUNT];
-	int self;       /* the kata-proxy program */
-	int cause_pipe; /* tells the worker the cause of death; write end */
+	int self;                        /* the kata-proxy program */
+	int cause_pipe;                  /* tells the worker the cause of death; write end */
+	int park;                        /* the socket of park.h */
+	uint8_t key[FRAME_KEY];          /* of every worker's HELLO */
+	int worker_fds[WORKER_FD_COUNT]; /* what a worker is started with; its link is made anew */
 	struct vm_child children[VM_PROCESS_COUNT];
 };
 
@@ -61,11 +67,20 @@ int vm_take(struct vm *vm, struct msg_launch *launch, const int *fds, size_t cou
 
 /*
  * Starts virtiofsd and QEMU, gives up the monitor's own rights for good, starts the worker; then
- * the slot's lock, the cause file and cause_pipe are the only descriptors left here. The caller
- * stands in monitor_root_enter()'s root as root. On error the caller exits, which ends what was
- * started.
+ * what is left here is the slot's lock, the cause file, the socket for orders, and what a worker
+ * needs. The caller stands in monitor_root_enter()'s root as root. On error the caller exits,
+ * which ends what was started.
  */
 int vm_start(struct vm *vm, struct error *err);
+
+/*
+ * Starts another worker in place of one that has ended, with a connection to the agent's port of
+ * its own and what the old one parked. -EAGAIN: QEMU does not take connections now; try later.
+ */
+int vm_restart_worker(struct vm *vm, struct error *err);
+
+/* Takes what the worker wants kept. */
+void vm_take_parked(struct vm *vm);
 
 /* Notes the end of a child; an unknown pid is an orphan and of no interest. */
 void vm_reaped(struct vm *vm, pid_t pid, int status);

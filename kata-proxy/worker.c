@@ -23,6 +23,7 @@
 #include "common/privsep.h"
 #include "common/str.h"
 #include "kata-proxy/output.h"
+#include "kata-proxy/park.h"
 #include "kata-proxy/proxy.h"
 
 enum {
@@ -298,8 +299,11 @@ static int open_outputs(struct worker *w, struct error *err)
 /* Everything the loop will serve. After an error the process ends. */
 static int start(struct worker *w, struct error *err)
 {
+	uint8_t key[FRAME_KEY];
 	int r = loop_start(&w->loop, err);
 
+	if (r == 0)
+		r = park_receive_key(WORKER_FD_PARK, key, err);
 	/* Large buffers go back to the system at once, so that the bound in proxy.h holds. */
 	mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);
 	if (r < 0)
@@ -321,7 +325,7 @@ static int start(struct worker *w, struct error *err)
 	w->cause_poll.data = w;
 	w->cause_timer.data = w;
 	w->term.data = w;
-	return proxy_start(&w->proxy, &w->loop, WORKER_FD_AGENT, WORKER_FD_CLIENTS,
+	return proxy_start(&w->proxy, &w->loop, WORKER_FD_AGENT, key, WORKER_FD_CLIENTS,
 			   getuid() - UID_PROXY + UID_SHIM, &proxy_ops, w, err);
 }
 

@@ -2,12 +2,17 @@
  * The worker: the only process of ours that faces the guest. It routes frames between the clients'
  * socket and the agent's link, and writes the logs of those who cannot: the agent, the guest's
  * console, QEMU and virtiofsd. It starts without any right and opens nothing; its descriptors are
- * WORKER_FD_* of common/privsep.def, and any log may be missing.
+ * WORKER_FD_* of common/privsep.def, and any log may be missing. It may end at any instant: the
+ * monitor then starts another one, and clients and agent take up their sessions.
  */
 #ifndef KATA_PROXY_WORKER_H
 #define KATA_PROXY_WORKER_H
 
+#include "common/privsep.h"
 #include "common/protocol.h"
+
+/* Behind the last number a worker's descriptor may have. */
+enum { WORKER_FD_COUNT = WORKER_FD_PARKED + PARK_SLOTS };
 
 enum { WORKER_ARGS_MAX = 6 };
 

@@ -33,8 +33,13 @@ struct config {
 	} hypervisor;
 	struct {
 		char *path;
+		uint32_t worker_crashes; /* in 30 s, before the VM is given up */
 		bool enable_debug;
-	} proxy, shim;
+	} proxy;
+	struct {
+		char *path;
+		bool enable_debug;
+	} shim;
 	struct {
 		bool enable_debug;
 	} agent;

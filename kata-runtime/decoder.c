@@ -13,19 +13,20 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/call.h"
 #include "common/cleanup.h"
+#include "common/connect.h"
 #include "common/deadline.h"
+#include "common/fdpass.h"
 #include "common/log.h"
 #include "common/privsep.h"
 #include "common/str.h"
 #include "common/wire.h"
 
-enum { ROWS_MAX = 2048, REQUEST_MAX = FRAME_CONTROL_MAX };
+enum { ROWS_MAX = 2048, REQUEST_MAX = FRAME_CONTROL_MAX, CONNECT_MS = 5000 };
 
 /* What travels on the socketpair: parent to child, followed by len bytes of encoded request. */
 struct order {
@@ -33,6 +34,9 @@ struct order {
 	int32_t expected; /* enum msg_type */
 	uint32_t len;
 };
+
+/* Instead of an answer's errnum: the child needs another connection to the proxy. */
+enum { NEED_CONNECTION = -1 };
 
 /* Child to parent, followed by reply.n_rows rows. */
 struct answer {
@@ -155,6 +159,11 @@ static int child_answer(int fd, enum msg_type type, const void *body)
 	return write_all(fd, &answer, sizeof(answer));
 }
 
+struct child {
+	struct call call;
+	int fd; /* to the parent */
+};
+
 /* Carries out one order; ends the child when the parent is gone. */
 static void child_serve(int fd, struct call *call)
 {
@@ -178,11 +187,27 @@ static void child_serve(int fd, struct call *call)
 	wire_free(order.expected, body);
 }
 
+/* The proxy's worker crashed: the parent, who may, connects to the next one, or gives up. */
+static int child_connect(struct call *call, int64_t deadline, struct error *err)
+{
+	const struct answer need = { .errnum = NEED_CONNECTION };
+	struct child *child = (struct child *)call;
+	char byte;
+	int fd;
+
+	if (write_all(child->fd, &need, sizeof(need)) < 0)
+		_exit(0);
+	fd = fdpass_receive_one(child->fd, &byte, sizeof(byte), deadline, err);
+	if (fd >= 0)
+		close(call->fd);
+	return fd;
+}
+
 static noreturn void child_main(int fd, int socket, uid_t uid, int64_t deadline)
 {
 	struct answer ready = { 0 };
+	struct child child = { .fd = fd };
 	struct error err = { 0 };
-	struct call call;
 	int r;
 
 	prctl(PR_SET_NAME, "kata-decoder", 0, 0, 0);
@@ -198,11 +223,12 @@ static noreturn void child_main(int fd, int socket, uid_t uid, int64_t deadline)
 	if (r == 0)
 		r = privsep_finish(PRIVSEP_DECODER, uid, false, &err);
 	if (r == 0) {
-		call_init(&call, socket);
-		r = call_hello(&call, "runtime", deadline, NULL, &err);
+		call_init(&child.call, socket);
+		child.call.connect = child_connect;
+		r = call_hello(&child.call, "runtime", deadline, NULL, &err);
 	}
 	if (r == 0)
-		r = call_open(&call, deadline, &err);
+		r = call_open(&child.call, deadline, &err);
 	if (r < 0) {
 		child_answer_error(fd, &err);
 		_exit(1);
@@ -210,23 +236,16 @@ static noreturn void child_main(int fd, int socket, uid_t uid, int64_t deadline)
 	if (write_all(fd, &ready, sizeof(ready)) < 0)
 		_exit(1);
 	for (;;)
-		child_serve(fd, &call);
+		child_serve(fd, &child.call);
 }
 
 /* --- the parent ------------------------------------------------------------------------------- */
 
-static int parent_connect(const char *path, struct error *err)
+static int parent_connect_again(struct decoder *decoder, int64_t deadline, struct error *err)
 {
-	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	CLEANUP(fd_close) int socket = connect_unix(decoder->path, "the proxy", CONNECT_MS, err);
 
-	if (fd < 0)
-		return error_set(err, errno, "socket");
-	if (str_format(address.sun_path, sizeof(address.sun_path), "%s", path) < 0)
-		return error_set(err, ENAMETOOLONG, "%s", path);
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return error_set(err, errno, "connect to the proxy at %s", path);
-	return steal_fd(&fd);
+	return socket < 0 ? socket : fdpass_send_one(decoder->fd, socket, "+", deadline, err);
 }
 
 /* The answer's fixed part: 0, or the error it carries. */
@@ -236,6 +255,12 @@ static int parent_answer(struct decoder *decoder, int64_t deadline, struct answe
 	/* A little more than the child has, so that its own words arrive. */
 	int r = read_all(decoder->fd, answer, sizeof(*answer), deadline + 500);
 
+	while (r == 0 && answer->errnum == NEED_CONNECTION) {
+		r = parent_connect_again(decoder, deadline, err);
+		if (r < 0)
+			return r;
+		r = read_all(decoder->fd, answer, sizeof(*answer), deadline + 500);
+	}
 	if (r == -ETIMEDOUT)
 		return error_set(err, ETIMEDOUT, "wait for the agent's answer");
 	if (r < 0)
@@ -259,7 +284,9 @@ int decoder_open(struct decoder *decoder, const char *socket_path, uid_t uid, in
 	pid_t pid;
 
 	*decoder = (struct decoder)DECODER_NONE;
-	socket = parent_connect(socket_path, err);
+	if (str_format(decoder->path, sizeof(decoder->path), "%s", socket_path) < 0)
+		return error_set(err, ENAMETOOLONG, "%s", socket_path);
+	socket = connect_unix(socket_path, "the proxy", CONNECT_MS, err);
 	if (socket < 0)
 		return socket;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)

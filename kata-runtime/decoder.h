@@ -13,8 +13,9 @@
 #include "common/protocol.h"
 
 struct decoder {
-	pid_t pid; /* 0: none */
-	int fd;    /* socketpair to the child */
+	pid_t pid;      /* 0: none */
+	int fd;         /* socketpair to the child */
+	char path[108]; /* of the proxy's socket, to connect again when its worker crashed */
 };
 #define DECODER_NONE \
 	{ \

@@ -39,6 +39,8 @@ static const struct verb {
 	{ "features", cmd_features, 1, "print as JSON what this runtime can do" },
 	{ "checkpoint", cmd_checkpoint, 1, "refused: a VM cannot be written to disk yet" },
 	{ "restore", cmd_restore, 1, "refused, as checkpoint" },
+	{ "proxy-restart", cmd_proxy_restart, 1,
+	  "start a sandbox's proxy again, also a newer one" },
 	{ "spec", cmd_spec, 1, "write a config.json to begin with" },
 	{ "check", cmd_check, 1, "tell what this host gives to a VM" },
 };
@@ -55,7 +57,7 @@ static int print_help(const struct cli_option *options, size_t count)
 	       "An OCI runtime that gives each container a virtual machine of its "
 	       "own.\n\nverbs:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
+		printf("  %-13s %s\n", verbs[i].name, verbs[i].help);
 	printf("\noptions:\n");
 	cli_print_options(options, count);
 	return 0;

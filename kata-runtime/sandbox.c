@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/connect.h"
 #include "common/deadline.h"
 #include "common/fdpass.h"
 #include "common/launch.h"
@@ -130,6 +131,9 @@ static int collect_sockets(struct sandbox *s, struct cargo *cargo, struct error 
 		r = cargo_add(cargo, LAUNCH_CLIENTS,
 			      make_socket(s, "client/proxy.sock", base + UID_PROXY, base + UID_SHIM,
 					  0660, err));
+	if (r == 0)
+		r = cargo_add(cargo, LAUNCH_MONITOR,
+			      make_socket(s, "monitor.sock", 0, 0, 0600, err));
 	if (r == 0)
 		r = cargo_add(cargo, LAUNCH_SLOT, steal_fd(&s->slot));
 	if (r == 0)
@@ -307,6 +311,7 @@ static int launch(struct sandbox *s, struct msg_launch *message, struct cargo *c
 	message->debug = s->debug || s->config->proxy.enable_debug;
 	message->guest_debug =
 		s->debug || s->config->agent.enable_debug || s->config->hypervisor.enable_debug;
+	message->worker_crashes = s->config->proxy.worker_crashes;
 	message->seccomp_log = s->config->runtime.seccomp == SECCOMP_LOG;
 	if (message->seccomp_log)
 		log_warning("runtime.seccomp is \"log\": system call filters of this VM forbid "
@@ -350,6 +355,26 @@ int sandbox_commit(struct sandbox *s, int64_t deadline, struct error *err)
 		return error_prefix(err, "commit the sandbox");
 	fd_close(&s->control);
 	return 0;
+}
+
+int sandbox_restart_proxy(const struct store *store, const char *sid, const char *program,
+			  int64_t deadline, struct error *err)
+{
+	CLEANUP(fd_close) int fd = open(program, O_PATH | O_CLOEXEC);
+	CLEANUP(fd_close) int monitor = -1;
+	char path[PATH_MAX];
+	int r;
+
+	if (fd < 0)
+		return error_set(err, errno, "proxy.path %s", program);
+	r = store_path(store, sid, "monitor.sock", path, err);
+	if (r == 0)
+		r = monitor = connect_unix(path, "the monitor", deadline_left_ms(deadline), err);
+	if (r >= 0)
+		r = fdpass_send(monitor, MSG_RESTART, NULL, &fd, 1, deadline, err);
+	if (r == 0)
+		r = fdpass_expect(monitor, MSG_DONE, NULL, deadline, err);
+	return r < 0 ? error_prefix(err, "start the worker again") : 0;
 }
 
 /* What the monitor wrote down about who ended first: one word, one verb, one number. */

@@ -40,6 +40,13 @@ int sandbox_start(struct sandbox *sandbox, int64_t deadline, struct error *err);
 int sandbox_commit(struct sandbox *sandbox, int64_t deadline, struct error *err);
 
 /*
+ * Has the monitor start its worker again, from that program; nobody notices. For an upgrade of the
+ * program while the VM runs.
+ */
+int sandbox_restart_proxy(const struct store *store, const char *sid, const char *program,
+			  int64_t deadline, struct error *err);
+
+/*
  * A session with the agent, which waits for its hello while the guest boots. When the VM ended
  * the error says why, as far as its monitor and proxy know.
  */

@@ -1,5 +1,5 @@
 /*
- * The first words on a connection to the proxy: connect and HELLO. The answer comes from the
+ * The first words on a connection to the proxy: HELLO. The answer comes from the
  * agent, through the proxy.
  */
 #ifndef KATA_GREET_H
@@ -10,9 +10,6 @@
 #include "common/buf.h"
 #include "common/error.h"
 #include "common/frame.h"
-
-/* Connects to a Unix socket, waiting for at most timeout_ms: a blocking descriptor, or an error. */
-int greet_connect(const char *path, int timeout_ms, struct error *err);
 
 /* Makes a nonce and the payload of the HELLO that carries it, appended to out. */
 int greet_hello(uint8_t ret_nonce[FRAME_NONCE], struct buf *out, struct error *err);

@@ -3,18 +3,15 @@
  * one struct shim on shim_run()'s stack, whose handles are closed when uv_run() returns.
  *
  * The states follow each other in this order, and any of them may be skipped by a failure. What
- * comes from the proxy is not trusted: it passes the frame, wire and session checks.
- *
- * A lost connection is final for now: shim_lost() decides so. All a new one needs is here already:
- * connect_proxy() says HELLO, OPEN carries what was received, session_link_up() sends the rest.
+ * comes from the proxy is not trusted: it passes the frame, wire and session checks. A connection
+ * that is lost is made anew by link.c, whatever the state: OPEN carries what was received, and
+ * session_link_up() sends the rest.
  */
 #include "kata-shim/shim.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/random.h>
 
-#include "common/channel.h"
 #include "common/cleanup.h"
 #include "common/deadline.h"
 #include "common/fdpass.h"
@@ -23,12 +20,11 @@
 #include "common/session.h"
 #include "common/wire.h"
 #include "kata-shim/drain.h"
-#include "kata-shim/greet.h"
+#include "kata-shim/link.h"
 #include "kata-shim/signals.h"
 #include "kata-shim/tty.h"
 
 enum {
-	CONNECT_MS = 5000,  /* until the proxy accepts */
 	ATTACH_MS = 60000,  /* until the agent has answered HELLO, OPEN and WINSIZE; TCG is slow */
 	CONTROL_MS = 2000,  /* until the runtime takes our answer */
 	DRAIN_MS = 2000,    /* for output that is here when the link is lost or we are to end */
@@ -36,11 +32,8 @@ enum {
 	LOOP_END_MS = 1000, /* for close callbacks */
 };
 
-enum { CHANNEL_HOP = 0, CHANNEL_SESSION = 1 };
-
 enum shim_state {
-	SHIM_GREETING, /* HELLO is sent */
-	SHIM_OPENING,  /* OPEN is sent */
+	SHIM_OPENING,  /* the link is not up yet */
 	SHIM_SIZING,   /* the terminal's first size is sent */
 	SHIM_RUNNING,  /* attached: the runtime has its DONE */
 	SHIM_DRAINING, /* the process or the link is gone; output is still being written */
@@ -53,17 +46,13 @@ struct shim {
 	enum shim_state state;
 	uv_loop_t *loop;
 	struct stdio *stdio;
-	struct channel channel;
+	struct link link;
 	struct session session;
 	uv_timer_t timer; /* the state's deadline */
 	uv_poll_t signals;
 	int control;
-	uint8_t id[16];
-	uint8_t nonce[FRAME_NONCE];
-	bool channel_open; /* it has handles */
-	bool linked;       /* and is in use */
-	bool in_frame;     /* session_frame() is on the stack */
-	int code;          /* of our exit: EXIT's once it has come */
+	bool in_frame; /* session_frame() is on the stack */
+	int code;      /* of our exit: EXIT's once it has come */
 	struct drain drain;
 };
 
@@ -77,10 +66,8 @@ static void shim_end(struct shim *shim)
 	if (shim->state == SHIM_OVER)
 		return;
 	shim->state = SHIM_OVER;
-	shim->linked = false;
 	session_link_down(&shim->session);
-	if (shim->channel_open)
-		channel_close(&shim->channel);
+	link_close(&shim->link);
 	stdio_close(shim->stdio);
 	uv_close((uv_handle_t *)&shim->timer, NULL);
 	uv_close((uv_handle_t *)&shim->signals, NULL);
@@ -94,11 +81,9 @@ static void on_leave_timeout(uv_timer_t *timer)
 /* Says that the session is done and ends when that is written. */
 static void shim_leave(struct shim *shim)
 {
-	struct msg_close body = { .reason = CLOSE_DONE };
-
 	if (shim->state >= SHIM_LEAVING)
 		return;
-	if (!shim->linked) {
+	if (shim->link.state != LINK_UP) {
 		shim_end(shim);
 		return;
 	}
@@ -106,8 +91,7 @@ static void shim_leave(struct shim *shim)
 	stdio_stop_reading(shim->stdio);
 	uv_poll_stop(&shim->signals);
 	uv_timer_start(&shim->timer, on_leave_timeout, LEAVE_MS, 0);
-	channel_send_message(&shim->channel, FRAME_CLOSE, 0, CHANNEL_SESSION, 0, MSG_CLOSE, &body);
-	channel_finish(&shim->channel); /* on_channel_closed() follows */
+	link_finish(&shim->link); /* on_finished() follows */
 }
 
 /*
@@ -140,7 +124,7 @@ static void shim_progress(struct shim *shim)
 	if (shim->in_frame || shim->state != SHIM_DRAINING)
 		return;
 	get_pending(shim, pending);
-	if (drain_done(&shim->drain, shim->linked, pending))
+	if (drain_done(&shim->drain, shim->link.state != LINK_OVER, pending))
 		shim_leave(shim);
 }
 
@@ -168,8 +152,8 @@ static void shim_drain(struct shim *shim, bool limited)
 }
 
 /*
- * The connection is gone, or will be. An exit code that came in time holds if the output did too;
- * else this process ends with code.
+ * The way to the process is gone for good. An exit code that came in time holds if the output did
+ * too; else this process ends with code.
  */
 static void shim_lost(struct shim *shim, int code, const struct error *err)
 {
@@ -183,11 +167,7 @@ static void shim_lost(struct shim *shim, int code, const struct error *err)
 		shim_fail(shim, code, err);
 		return;
 	}
-	if (!shim->linked)
-		return; /* known already */
-	shim->linked = false;
 	session_link_down(&shim->session);
-	channel_close(&shim->channel);
 	get_pending(shim, pending);
 	if (!drain_complete(&shim->drain, pending)) {
 		log_error("connection to the process lost", KV("code", code), KV_ERR(err));
@@ -208,49 +188,15 @@ static void on_attach_timeout(uv_timer_t *timer)
 	shim_fail(shim, SHIM_EXIT_FAILED, &err);
 }
 
-static const struct channel_ops channel_ops;
-
-/* Connects to the proxy and says HELLO; the answer goes to on_hello(). */
-static int connect_proxy(struct shim *shim, struct error *err)
+/* Where the session stands on our side. */
+static void on_describe(struct link *link, struct msg_open *open)
 {
-	CLEANUP(buf_fini) struct buf payload = { 0 };
-	struct frame frame = { .type = FRAME_HELLO, .channel = CHANNEL_HOP };
-	int fd, r;
+	const struct shim *shim = link->owner;
 
-	r = greet_hello(shim->nonce, &payload, err);
-	if (r < 0)
-		return r;
-	fd = greet_connect(shim->params->socket, CONNECT_MS, err);
-	if (fd < 0)
-		return fd;
-	r = channel_open(&shim->channel, shim->loop, fd, &channel_ops, shim, err);
-	if (r < 0)
-		return r;
-	shim->channel_open = shim->linked = true;
-	shim->state = SHIM_GREETING;
-	uv_timer_start(&shim->timer, on_attach_timeout, ATTACH_MS, 0);
-	channel_send(&shim->channel, &frame, NULL, 0, buf_at(&payload), buf_len(&payload));
-	return 0;
-}
-
-/* The agent is there: opens the session. */
-static int on_hello(struct shim *shim, const struct frame *frame, struct error *err)
-{
-	struct msg_open open = { .session = { .data = shim->id, .len = sizeof(shim->id) },
-				 .role = ROLE_SHIM,
-				 .handle = shim->params->handle,
-				 .received_stdout = shim->session.in[STREAM_STDOUT].received,
-				 .received_stderr = shim->session.in[STREAM_STDERR].received };
-	int r = greet_check(frame, shim->nonce, err);
-
-	if (r < 0)
-		return r;
-	if (shim->state != SHIM_GREETING)
-		return error_say(err, EBADMSG, "a second HELLO came");
-	shim->state = SHIM_OPENING;
-	r = channel_send_message(&shim->channel, FRAME_OPEN, 0, CHANNEL_SESSION, 0, MSG_OPEN,
-				 &open);
-	return r < 0 ? error_set(err, -r, "send OPEN") : 0;
+	open->role = ROLE_SHIM;
+	open->handle = shim->params->handle;
+	open->received_stdout = shim->session.in[STREAM_STDOUT].received;
+	open->received_stderr = shim->session.in[STREAM_STDERR].received;
 }
 
 /* Tells the runtime that all is in place, and begins to copy. */
@@ -284,22 +230,16 @@ static int send_size(struct shim *shim, struct error *err)
 	return r < 0 ? r : 1;
 }
 
-static int on_opened(struct shim *shim, const struct frame *frame, struct error *err)
+static int on_opened(struct link *link, const struct msg_opened *opened, struct error *err)
 {
-	uint64_t received[STREAM_COUNT] = { 0 };
-	void *body;
-	int r;
+	const uint64_t received[STREAM_COUNT] = { [STREAM_STDIN] = opened->received_stdin };
+	struct shim *shim = link->owner;
+	int r = session_link_up(&shim->session, received);
 
-	if (shim->state != SHIM_OPENING || !(frame->flags & FRAME_ACK))
-		return error_say(err, EBADMSG, "an OPEN came that answers none of ours");
-	r = wire_decode_as(MSG_OPENED, frame->payload, frame->length, &body, err);
-	if (r < 0)
-		return error_prefix(err, "open the session");
-	received[STREAM_STDIN] = ((struct msg_opened *)body)->received_stdin;
-	wire_free(MSG_OPENED, body);
-	r = session_link_up(&shim->session, received);
 	if (r < 0)
 		return error_set(err, -r, "take up the session");
+	if (shim->state != SHIM_OPENING)
+		return 0; /* it is taken up again */
 	shim->state = SHIM_SIZING;
 	r = send_size(shim, err);
 	if (r == 0)
@@ -376,10 +316,10 @@ static void on_send(struct session *session, enum frame_type type, uint8_t flags
 {
 	struct shim *shim = session->owner;
 	struct frame frame = {
-		.channel = CHANNEL_SESSION, .type = (uint8_t)type, .flags = flags, .id = id
+		.channel = LINK_CHANNEL_SESSION, .type = (uint8_t)type, .flags = flags, .id = id
 	};
 
-	channel_send(&shim->channel, &frame, head, head_len, body, body_len);
+	link_send(&shim->link, &frame, head, head_len, body, body_len);
 }
 
 static void on_data(struct session *session, unsigned stream, const uint8_t *bytes, size_t n)
@@ -479,37 +419,13 @@ static const struct stdio_ops stdio_ops = {
 	.written = on_written,
 };
 
-/* --- the channel ----------------------------------------------------------------------------- */
+/* --- the link -------------------------------------------------------------------------------- */
 
-static void on_close(struct shim *shim, const struct frame *frame)
+static int on_frame(struct link *link, const struct frame *frame, struct error *err)
 {
-	struct msg_close *body;
-	struct error err;
-	void *decoded;
-	int code = SHIM_EXIT_FAILED;
-
-	if (wire_decode_as(MSG_CLOSE, frame->payload, frame->length, &decoded, &err) == 0) {
-		body = decoded;
-		if (body->reason == CLOSE_VM_ENDED)
-			code = SHIM_EXIT_VM_ENDED;
-		error_say(&err, ECONNABORTED, "%s",
-			  body->text != NULL && body->text[0] != '\0'
-				  ? body->text
-				  : "the proxy closed the session");
-		wire_free(MSG_CLOSE, decoded);
-	}
-	shim_lost(shim, code, &err);
-}
-
-static int on_session_frame(struct shim *shim, const struct frame *frame, struct error *err)
-{
+	struct shim *shim = link->owner;
 	int r;
 
-	if (frame->type == FRAME_OPEN)
-		return on_opened(shim, frame, err);
-	if (shim->state < SHIM_SIZING)
-		return error_say(err, EBADMSG, "%s came before the session was open",
-				 frame_type_name(frame->type));
 	shim->in_frame = true;
 	r = session_frame(&shim->session, frame, err);
 	shim->in_frame = false;
@@ -524,56 +440,45 @@ static int on_session_frame(struct shim *shim, const struct frame *frame, struct
 	return 0;
 }
 
-static void on_frame(struct channel *channel, const struct frame *frame)
+/* The link is made again; when all has come already it is not needed. */
+static void on_down(struct link *link)
 {
-	struct shim *shim = channel->owner;
-	struct frame pong = { .type = FRAME_PONG, .channel = CHANNEL_HOP, .id = frame->id };
-	static const uint8_t nil = 0xc0;
-	struct error err;
-	int r = 0;
+	struct shim *shim = link->owner;
+	uint64_t pending[STREAM_COUNT];
 
-	if (!shim->linked)
-		return;
-	if (frame->type == FRAME_CLOSE)
-		on_close(shim, frame);
-	else if (frame->channel == CHANNEL_SESSION)
-		r = on_session_frame(shim, frame, &err);
-	else if (frame->type == FRAME_HELLO)
-		r = on_hello(shim, frame, &err);
-	else if (frame->type == FRAME_PING)
-		channel_send(channel, &pong, NULL, 0, &nil, 1);
-	else
-		r = error_say(&err, EBADMSG, "%s on channel %u", frame_type_name(frame->type),
-			      frame->channel);
-	if (r < 0)
-		shim_fail(shim, SHIM_EXIT_FAILED, &err);
-}
-
-static void on_ended(struct channel *channel, const struct error *err)
-{
-	struct shim *shim = channel->owner;
-	struct error gone;
-
-	if (err == NULL) {
-		error_say(&gone, ECONNRESET, "the proxy closed the connection without a word");
-		err = &gone;
-	}
-	shim_lost(shim, SHIM_EXIT_FAILED, err);
-}
-
-static void on_channel_closed(struct channel *channel)
-{
-	struct shim *shim = channel->owner;
-
-	shim->channel_open = false;
-	if (shim->state == SHIM_LEAVING)
+	session_link_down(&shim->session);
+	get_pending(shim, pending);
+	if (shim->state == SHIM_LEAVING) {
 		shim_end(shim);
+	} else if (shim->state == SHIM_DRAINING && drain_complete(&shim->drain, pending)) {
+		link_close(link);
+		shim_progress(shim);
+	}
 }
 
-static const struct channel_ops channel_ops = {
+static void on_over(struct link *link, int closed, const struct error *err)
+{
+	struct shim *shim = link->owner;
+
+	if (closed < 0 && err->num != ECONNREFUSED && err->num != ENOENT)
+		shim_fail(shim, SHIM_EXIT_FAILED, err);
+	else
+		shim_lost(shim, closed == CLOSE_VM_ENDED ? SHIM_EXIT_VM_ENDED : SHIM_EXIT_FAILED,
+			  err);
+}
+
+static void on_finished(struct link *link)
+{
+	shim_end(link->owner);
+}
+
+static const struct link_ops link_ops = {
+	.describe = on_describe,
+	.opened = on_opened,
 	.frame = on_frame,
-	.ended = on_ended,
-	.closed = on_channel_closed,
+	.down = on_down,
+	.over = on_over,
+	.finished = on_finished,
 };
 
 /* --- the loop -------------------------------------------------------------------------------- */
@@ -582,8 +487,6 @@ static int shim_start(struct shim *shim, struct error *err)
 {
 	int r;
 
-	if (getrandom(shim->id, sizeof(shim->id), 0) != (ssize_t)sizeof(shim->id))
-		return error_set(err, errno, "name the session");
 	uv_timer_init(shim->loop, &shim->timer); /* never fails */
 	shim->timer.data = shim;
 	r = uv_poll_init(shim->loop, &shim->signals, shim->params->signals);
@@ -593,7 +496,8 @@ static int shim_start(struct shim *shim, struct error *err)
 	r = stdio_open(shim->stdio, shim->loop, &stdio_ops, shim, err);
 	if (r < 0)
 		return r;
-	return connect_proxy(shim, err);
+	uv_timer_start(&shim->timer, on_attach_timeout, ATTACH_MS, 0);
+	return link_start(&shim->link, shim->loop, shim->params->socket, &link_ops, shim, err);
 }
 
 int shim_run(uv_loop_t *loop, struct stdio *stdio, const struct shim_params *params)

@@ -192,25 +192,34 @@ static int connect_again(int listening)
 	return fd;
 }
 
+/* All in one write, as the driver of a port gives it to a read. */
 static void say_hello(struct rig *rig)
 {
+	static const uint8_t key[FRAME_KEY] = "the key";
 	struct msg_hello hello = { .version = PROTOCOL_VERSION,
 				   .component = (char[]){ "proxy" },
 				   .release = (char[]){ "test" } };
 	CLEANUP(buf_fini) struct buf out = { 0 };
 	struct frame frame = { .type = FRAME_HELLO };
-	uint8_t nonce[FRAME_NONCE], header[FRAME_HEADER];
-	const char stale[] = "stale bytes of an earlier connection";
+	uint8_t nonce[FRAME_NONCE];
 	struct error err;
 
 	frame_new_nonce(nonce);
+	frame_set_key(nonce, key);
+	buf_reserve(&out, FRAME_HEADER);
+	buf_commit(&out, FRAME_HEADER);
 	cr_assert(frame_put_hello(&out, nonce, &hello, &err) == 0);
-	frame.length = (uint32_t)buf_len(&out);
-	frame_put_header(header, &frame);
-	cr_assert(write(rig->link, stale, sizeof(stale)) == sizeof(stale));
-	cr_assert(write(rig->link, header, sizeof(header)) == sizeof(header));
+	frame.length = (uint32_t)(buf_len(&out) - FRAME_HEADER);
+	frame_put_header(buf_at(&out), &frame);
 	cr_assert(write(rig->link, buf_at(&out), buf_len(&out)) == (ssize_t)buf_len(&out));
 	rig_until(rig, &rig->greeted, "the agent's hello");
+}
+
+static void say_stale(const struct rig *rig)
+{
+	const char stale[] = "stale bytes of an earlier connection";
+
+	cr_assert(write(rig->link, stale, sizeof(stale)) == sizeof(stale));
 }
 
 struct rig *rig_start(bool listening)
@@ -241,6 +250,7 @@ struct rig *rig_start(bool listening)
 	if (rig->keeper == 0)
 		keep(rig, pair[1]);
 	close(pair[1]);
+	say_stale(rig);
 	say_hello(rig);
 	return rig;
 }
@@ -331,5 +341,23 @@ void rig_join(struct rig *rig)
 {
 	rig->link = connect_again(rig->listening);
 	rig->greeted = false;
+	say_stale(rig);
+	say_hello(rig);
+}
+
+void rig_usurp(struct rig *rig, uint32_t channel)
+{
+	/* DATA of stdin with 100 bytes, of which the last 60 never come. */
+	struct frame frame = { .channel = channel, .type = FRAME_DATA, .length = 104 };
+	uint8_t half[FRAME_HEADER + 44] = { [FRAME_HEADER] = 0x92, 0, 0xc4, 100 };
+
+	frame_put_header(half, &frame);
+	cr_assert(write(rig->link, half, sizeof(half)) == sizeof(half));
+	usleep(200000); /* it is read by itself */
+	for (uint32_t i = 0; i < rig->next_channel; i++)
+		if (rig->callers[i] != NULL)
+			session_link_down(&rig->callers[i]->session);
+	buf_fini(&rig->input);
+	rig->greeted = rig->synced = false;
 	say_hello(rig);
 }

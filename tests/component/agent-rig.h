@@ -68,6 +68,9 @@ void rig_drop(void);
 void rig_cut(struct rig *rig);
 void rig_join(struct rig *rig);
 
+/* A new host on the same link, behind a part of a frame for that channel from the one before. */
+void rig_usurp(struct rig *rig, uint32_t channel);
+
 /* Lets things happen until *flag, at most RIG_WAIT_MS; rig_pump() for a time. */
 void rig_until(struct rig *rig, const bool *flag, const char *what);
 void rig_pump(struct rig *rig, int ms);

@@ -109,6 +109,14 @@ shim() {
 	shim connection_lost
 }
 
+@test "shim: a connection that is lost under streams is made again, nothing lost or doubled" {
+	shim connection_made_again
+}
+
+@test "shim: the same before it is attached and with a signal under way" {
+	shim connection_made_again_early
+}
+
 @test "shim: a hostile agent never makes it a success" {
 	shim hostile
 }

@@ -1061,6 +1061,26 @@ Test(agent, sessions_outlive_a_lost_link)
 	rig_stop(rig);
 }
 
+/* A port may not show that its host changed: see on_anew() in kata-agent/agent.c. */
+Test(agent, sessions_outlive_a_host_that_changes_unseen)
+{
+	struct rig *rig = rig_start(false);
+	struct stand s = { rig, caller_open(rig, ROLE_RUNTIME, 0) };
+	struct caller *shim = run_first(&s, shell("echo up; read x; echo got $x; exit 4"));
+
+	caller_expect(shim, "up\n");
+	for (int i = 0; i < 3; i++) {
+		rig_usurp(rig, shim->channel);
+		caller_reopen(s.runtime);
+		caller_reopen(shim);
+	}
+	send_signal(&s, shim->handle, 0, false);
+	caller_write(shim, "again\n", 6);
+	cr_expect(caller_wait_exit(shim) == 4);
+	expect_text(shim, STREAM_STDOUT, "up\ngot again\n");
+	rig_stop(rig);
+}
+
 Test(agent, sessions_end_with_the_lease)
 {
 	struct rig *rig = rig_start(true);

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -264,8 +265,12 @@ Test(monitor, drops_its_own_rights)
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 		cr_assert_neq(namespace_of(pid, own[i]), namespace_of(getpid(), own[i]), "%s",
 			      own[i]);
-	/* /dev/null three times, control, log, signalfd, cause file and cause pipe. */
-	cr_assert_eq(count_fds(pid), 8, "%s", fds_of(pid, 1024));
+	/*
+	 * /dev/null three times, control, log, signalfd, cause file, orders; its program, cause
+	 * pipe, park; and what the next worker gets: log, clients, console, two stderr, four logs,
+	 * the cause pipe's other end, and that of park.
+	 */
+	cr_assert_eq(count_fds(pid), 22, "%s", fds_of(pid, 1024));
 }
 
 Test(monitor, gives_qemu_exactly_its_row)
@@ -319,7 +324,7 @@ Test(monitor, gives_the_worker_exactly_its_row)
 	pid = child("kata-proxy");
 	assert_powerless(pid, launcher.uid_base + UID_PROXY);
 	/* Above them is what libuv made for itself. */
-	cr_assert_str_eq(fds_of(pid, 14), "0 1 2 3 4 5 6 7 8 9 10 11 12 13 ");
+	cr_assert_str_eq(fds_of(pid, 15), "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 ");
 	cr_assert(strstr(read_proc(pid, "limits"),
 			 "Max open files            512                  512") != NULL);
 }
@@ -343,6 +348,109 @@ Test(monitor, refuses_to_run_outside_of_a_pid_namespace)
 	cr_assert(launcher_launch(&launcher, &sleepers, &err) < 0);
 	status = launcher_wait(&launcher);
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1, "status 0x%x", status);
+}
+
+/* --- the worker's successors ------------------------------------------------------------------ */
+
+/* Waits for a worker other than that one: its pid. */
+static pid_t next_worker(pid_t old)
+{
+	int64_t deadline = deadline_in_ms(5000);
+	pid_t pid;
+
+	do {
+		pid = launcher_child(&launcher, "kata-proxy");
+		if (pid > 0 && pid != old && kill(pid, 0) == 0)
+			return pid;
+		usleep(1000);
+	} while (deadline_left_ms(deadline) > 0);
+	cr_assert_fail("no other worker came: %s", launcher_read(launcher.logs[LOG_OF_PROXY]));
+	return 0;
+}
+
+Test(monitor, starts_a_crashed_worker_again)
+{
+	static const int signals[] = { SIGKILL, SIGSEGV, SIGABRT };
+	struct launcher_vm vm = sleepers;
+	int64_t since, took;
+	pid_t worker;
+
+	vm.worker_crashes = 5;
+	launch(&vm);
+	commit();
+	worker = child("kata-proxy");
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		since = deadline_now_ms();
+		cr_assert(kill(worker, signals[i]) == 0);
+		worker = next_worker(worker);
+		took = deadline_now_ms() - since;
+		cr_log_info("the next worker came after %lld ms", (long long)took);
+		cr_assert_lt(took, 1000); /* 5 ms on an idle machine */
+		assert_powerless(worker, launcher.uid_base + UID_PROXY);
+		cr_assert_str_eq(fds_of(worker, 15), "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 ");
+	}
+	cr_assert_eq(count_fds(launcher.monitor), 21); /* without the control socket */
+	cr_assert(child("qemu") > 0 && child("virtiofsd") > 0);
+	cr_assert(kill(launcher.monitor, SIGTERM) == 0 && launcher_wait(&launcher) == 0);
+	cr_assert_str_eq(launcher_read(launcher.cause), "operator\n");
+}
+
+Test(monitor, gives_up_after_six_crashes)
+{
+	struct launcher_vm vm = sleepers;
+	pid_t worker;
+	int status;
+
+	vm.worker_crashes = 5;
+	launch(&vm);
+	commit();
+	worker = child("kata-proxy");
+	for (int i = 0; i < 5; i++) {
+		cr_assert(kill(worker, SIGKILL) == 0);
+		worker = next_worker(worker);
+	}
+	cr_assert(kill(worker, SIGKILL) == 0);
+	status = launcher_wait(&launcher);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1, "status 0x%x", status);
+	cr_assert_str_eq(launcher_read(launcher.cause), "worker signal 9, crash 6 in 30 s\n");
+	cr_assert_eq(processes_left(), 0);
+}
+
+/* Sends an order as root: 0, or the answer's error. */
+static int order(enum msg_type type, int fd, struct error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	CLEANUP(fd_close) int to = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int r;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/monitor.sock", launcher.dir);
+	cr_assert(connect(to, (struct sockaddr *)&address, sizeof(address)) == 0);
+	r = fdpass_send(to, type, NULL, &fd, fd >= 0 ? 1 : 0, deadline_in_ms(5000), err);
+	return r < 0 ? r : fdpass_expect(to, MSG_DONE, NULL, deadline_in_ms(5000), err);
+}
+
+Test(monitor, changes_its_worker_on_order)
+{
+	CLEANUP(fd_close)
+	int proxy = open(launcher_program("kata-proxy/kata-proxy"), O_PATH | O_CLOEXEC);
+	CLEANUP(fd_close) int text = open("/etc/passwd", O_PATH | O_CLOEXEC);
+	struct error err = { 0 };
+	pid_t worker;
+
+	launch(&sleepers); /* that mends no crash */
+	commit();
+	worker = child("kata-proxy");
+	cr_assert(order(MSG_RESTART, proxy, &err) == 0, "%s", err.text);
+	cr_assert_neq(child("kata-proxy"), worker);
+	/* What cannot be run, and what is no order, changes nothing for good. */
+	cr_assert(order(MSG_RESTART, text, &err) < 0);
+	cr_assert(strstr(err.text, "start the worker: exec") != NULL, "%s", err.text);
+	worker = next_worker(0);
+	cr_assert(order(MSG_COMMIT, proxy, &err) < 0);
+	cr_assert_str_eq(err.text, "COMMIT with 1 descriptors is no order");
+	cr_assert(order(MSG_RESTART, -1, &err) < 0);
+	cr_assert_eq(child("kata-proxy"), worker);
+	cr_assert_eq(count_fds(launcher.monitor), 21);
 }
 
 /* --- the root and the share ------------------------------------------------------------------- */
@@ -607,7 +715,8 @@ Test(monitor, virtiofsd_is_killed)
 
 Test(monitor, the_worker_is_killed)
 {
-	die(&(struct death){ "kata-proxy", "worker signal 9\n", NULL });
+	/* And no crash is to be mended. */
+	die(&(struct death){ "kata-proxy", "worker signal 9, crash 1 in 30 s\n", NULL });
 }
 
 Test(monitor, tells_the_runtime_of_a_death_before_commit)

@@ -25,6 +25,7 @@
 #include "common/privsep.h"
 #include "common/process.h"
 #include "common/wire.h"
+#include "kata-proxy/park.h"
 #include "kata-proxy/worker.h"
 #include "tests/fake/fake-peer.h"
 #include "tests/fake/launcher.h"
@@ -41,7 +42,7 @@ static struct {
 
 /* --- start and end ---------------------------------------------------------------------------- */
 
-enum { FD_COUNT = WORKER_FD_CAUSE + 1 };
+enum { FD_COUNT = WORKER_FD_PARK + 1 };
 
 /* What the monitor does before it starts a worker, but for a root where programs are found. */
 static int confine(void)
@@ -89,7 +90,9 @@ static int listen_for_clients(void)
 static void start_with(bool drop, char *flag)
 {
 	char *const args[] = { "kata-proxy", "worker", "test", flag, NULL };
-	int fds[FD_COUNT], link[2], console[2], pipes[3][2];
+	int fds[FD_COUNT], link[2], console[2], pipes[3][2], park;
+	const uint8_t key[FRAME_KEY] = "the key";
+	struct error err;
 
 	strcpy(rig.dir, "/tmp/kata-worker.XXXXXX");
 	cr_assert(mkdtemp(rig.dir) != NULL && chmod(rig.dir, 0711) == 0);
@@ -110,6 +113,8 @@ static void start_with(bool drop, char *flag)
 	fds[WORKER_FD_LOG_QEMU] = rig.logs[LOG_OF_QEMU];
 	fds[WORKER_FD_LOG_VIRTIOFSD] = rig.logs[LOG_OF_VIRTIOFSD];
 	fds[WORKER_FD_CAUSE] = pipes[2][0];
+	cr_assert(park_open(&park, &fds[WORKER_FD_PARK], &err) == 0 &&
+		  park_send_key(park, key, &err) == 0);
 	rig.pid = fork();
 	cr_assert(rig.pid >= 0);
 	if (rig.pid == 0)
@@ -117,6 +122,8 @@ static void start_with(bool drop, char *flag)
 	close(link[1]);
 	close(console[1]);
 	close(fds[WORKER_FD_CLIENTS]);
+	close(fds[WORKER_FD_PARK]);
+	close(park);
 	for (int i = 0; i < 3; i++)
 		close(pipes[i][0]);
 	peer_init(&rig.agent, link[0]);

@@ -254,15 +254,20 @@ static void send_attach(bool terminal)
 }
 
 /* ATTACH and its answer DONE. */
-static void attach(bool terminal)
+static void await_attached(void)
 {
 	struct error err;
 
-	send_attach(terminal);
 	pump_until(answered());
 	check(fdpass_expect(rig.control, MSG_DONE, NULL, deadline_in_ms(5000), &err) == 0, ": %s",
 	      err.text);
 	check(rig.agent.opened);
+}
+
+static void attach(bool terminal)
+{
+	send_attach(terminal);
+	await_attached();
 }
 
 /* EXIT, and the shim follows with this code and says goodbye. */
@@ -745,7 +750,59 @@ static void connection_lost(void)
 	attach(false);
 	fake_agent_hang_up(&rig.agent);
 	expect_status(255);
-	expect_log("without a word");
+	expect_log("connect to the proxy");
+}
+
+/* Both ways at once, cut again and again: every byte arrives once. */
+static void connection_made_again(void)
+{
+	uint64_t moved = 0;
+
+	start_with_pipes();
+	rig.to_write = 8 * MIB;
+	rig.agent.total[STREAM_STDOUT] = 8 * MIB;
+	rig.agent.total[STREAM_STDERR] = 4 * MIB;
+	attach(false);
+	for (int i = 0; i < 25; i++) {
+		pump_until(rig.agent.opened && rig.agent.received + rig.read[1] >= moved);
+		moved = rig.agent.received + rig.read[1] + 300000;
+		fake_agent_cut(&rig.agent);
+	}
+	pump_until(rig.agent.received == rig.to_write && rig.read[1] == 8 * MIB &&
+		   rig.read[2] == 4 * MIB && rig.agent.stdin_end);
+	fake_agent_cut(&rig.agent);
+	pump_until(rig.agent.opened);
+	fake_agent_exit(&rig.agent, FAKE_AGENT_HANDLE, 7);
+	fake_agent_cut(&rig.agent); /* EXIT is lost, and repeated */
+	expect_status(7);
+	check(rig.agent.connections == 28, ": %u connections", rig.agent.connections);
+}
+
+/* Before the runtime has its answer, and with a signal under way. */
+static void connection_made_again_early(void)
+{
+	rig.agent.deaf = true;
+	start_with_pipes();
+	rig.in_kept = true;
+	send_attach(false);
+	pump_until(rig.agent.connections == 1);
+	fake_agent_cut(&rig.agent);
+	pump_until(rig.agent.connections == 2);
+	rig.agent.deaf = false;
+	fake_agent_cut(&rig.agent);
+	await_attached();
+	rig.agent.hold_replies = true;
+	kill(rig.pid, SIGUSR1);
+	pump_until(rig.agent.n_requests == 1);
+	rig.agent.hold_replies = false;
+	fake_agent_cut(&rig.agent);
+	pump_until(rig.agent.opened);
+	fake_agent_answer(&rig.agent);
+	kill(rig.pid, SIGUSR2); /* comes when the first one is answered */
+	pump_until(rig.agent.n_requests == 2);
+	check(rig.agent.requests[1].signum == SIGUSR2);
+	fake_agent_exit(&rig.agent, FAKE_AGENT_HANDLE, 3);
+	expect_status(3);
 }
 
 /* What the agent must not send: the shim never ends with 0 then. */
@@ -1015,6 +1072,8 @@ static const struct {
 	CASE(vm_ended_after_exit),
 	CASE(vm_ended_output_missing),
 	CASE(connection_lost),
+	CASE(connection_made_again),
+	CASE(connection_made_again_early),
 	CASE(hostile),
 	CASE(not_ours),
 	CASE(refused),

@@ -177,6 +177,14 @@ static void on_request(struct session *session, uint32_t id, const struct frame 
 		fail(agent, "reply", err.text);
 }
 
+void fake_agent_answer(struct fake_agent *agent)
+{
+	struct error err;
+
+	if (session_reply(&agent->session, agent->session.request_id, MSG_DONE, NULL, &err) < 0)
+		fail(agent, "reply", err.text);
+}
+
 static const struct session_ops ops = {
 	.send = on_send,
 	.data = on_data,
@@ -216,7 +224,7 @@ static void on_open(struct fake_agent *agent, const struct frame *frame)
 {
 	struct frame answer = { .channel = 1, .type = FRAME_OPEN, .flags = FRAME_ACK };
 	struct msg_opened opened = { .received_stdin = agent->received };
-	const uint64_t zero[STREAM_COUNT] = { 0 };
+	uint64_t received[STREAM_COUNT] = { 0 };
 	const struct msg_open *open;
 	struct error err;
 	void *body;
@@ -228,13 +236,15 @@ static void on_open(struct fake_agent *agent, const struct frame *frame)
 	open = body;
 	if (open->role != ROLE_SHIM || open->handle != FAKE_AGENT_HANDLE || open->session.len != 16)
 		fail(agent, "OPEN", "role, handle or session is wrong");
+	received[STREAM_STDOUT] = open->received_stdout;
+	received[STREAM_STDERR] = open->received_stderr;
 	wire_free(MSG_OPEN, body);
 	if (agent->refuse) {
 		fake_agent_send_close(agent, 1, CLOSE_REFUSED, "there is no such handle");
 		return;
 	}
 	send_message(agent, &answer, MSG_OPENED, &opened);
-	if (session_link_up(&agent->session, zero) < 0)
+	if (session_link_up(&agent->session, received) < 0)
 		fail(agent, "OPEN", "offsets");
 	agent->opened = true;
 }
@@ -364,6 +374,15 @@ void fake_agent_hang_up(struct fake_agent *agent)
 	fd_close(&agent->fd);
 	fd_close(&agent->listener);
 	agent->gone = true;
+	session_link_down(&agent->session);
+}
+
+void fake_agent_cut(struct fake_agent *agent)
+{
+	fd_close(&agent->fd);
+	buf_fini(&agent->input);
+	buf_fini(&agent->output);
+	agent->greeted = agent->opened = false;
 	session_link_down(&agent->session);
 }
 

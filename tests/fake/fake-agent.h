@@ -66,6 +66,9 @@ void fake_agent_step(struct fake_agent *agent, struct pollfd *more, unsigned cou
 /* EXIT with the offsets of total[], whether or not the shim has got that far. */
 void fake_agent_exit(struct fake_agent *agent, uint64_t handle, uint32_t code);
 
+/* Answers the request that hold_replies held. */
+void fake_agent_answer(struct fake_agent *agent);
+
 /* CLOSE on a channel: 0 the hop, 1 the session. */
 void fake_agent_send_close(struct fake_agent *agent, uint32_t channel, enum close_reason reason,
 			   const char *text);
@@ -73,7 +76,13 @@ void fake_agent_send_close(struct fake_agent *agent, uint32_t channel, enum clos
 /* Any bytes at all. */
 void fake_agent_send_raw(struct fake_agent *agent, const void *bytes, size_t n);
 
-/* Ends the connection without a word. */
+/* Ends the connection without a word, and takes no other. */
 void fake_agent_hang_up(struct fake_agent *agent);
+
+/*
+ * Ends the connection without a word, as a worker that crashes: what is on its way is lost. The
+ * next one is taken.
+ */
+void fake_agent_cut(struct fake_agent *agent);
 
 #endif

@@ -85,6 +85,7 @@ void launcher_start(struct launcher *l, bool pidns, int extra)
 	cr_assert(mkdtemp(l->dir) != NULL && chmod(l->dir, 0711) == 0);
 	l->listen = listen_in(l->dir, "proxy.sock");
 	l->qmp = listen_in(l->dir, "qmp.sock");
+	l->orders = listen_in(l->dir, "monitor.sock");
 	l->cause = memfd_create("cause", MFD_CLOEXEC);
 	for (int i = 0; i < LOG_OF_COUNT; i++)
 		l->logs[i] = memfd_create("log", MFD_CLOEXEC);
@@ -120,7 +121,7 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 	static const char *const names[] = {
 		LAUNCH_QEMU,     LAUNCH_KERNEL,        LAUNCH_INITRD,    LAUNCH_QMP,
 		LAUNCH_CLIENTS,  LAUNCH_CAUSE,         LAUNCH_LOG_AGENT, LAUNCH_LOG_CONSOLE,
-		LAUNCH_LOG_QEMU, LAUNCH_LOG_VIRTIOFSD, LAUNCH_VIRTIOFSD,
+		LAUNCH_LOG_QEMU, LAUNCH_LOG_VIRTIOFSD, LAUNCH_MONITOR,   LAUNCH_VIRTIOFSD,
 	};
 	struct msg_launch_fd fd_names[ARRAY_SIZE(names)];
 	struct msg_launch launch = {
@@ -128,10 +129,11 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 		.uid_base = l->uid_base,
 		.debug = vm->debug,
 		.guest_debug = vm->guest_debug,
+		.worker_crashes = vm->worker_crashes,
 		.qemu_args = { (char **)vm->qemu_args, count(vm->qemu_args) },
 		.virtiofsd_args = { (char **)vm->virtiofsd_args, count(vm->virtiofsd_args) },
 		.fds = fd_names,
-		.n_fds = vm->virtiofsd != NULL ? 11 : 10,
+		.n_fds = vm->virtiofsd != NULL ? 12 : 11,
 	};
 	int fds[] = { open_input(vm->qemu),
 		      open_input(vm->kernel),
@@ -143,6 +145,7 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 		      l->logs[LOG_OF_CONSOLE],
 		      l->logs[LOG_OF_QEMU],
 		      l->logs[LOG_OF_VIRTIOFSD],
+		      l->orders,
 		      vm->virtiofsd != NULL ? open_input(vm->virtiofsd) : -1 };
 	int r;
 
@@ -152,9 +155,10 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 			deadline_in_ms(LAUNCHER_MS), err);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
-	fd_close(&fds[10]);
+	fd_close(&fds[11]);
 	fd_close(&l->listen);
 	fd_close(&l->qmp);
+	fd_close(&l->orders);
 	if (r == 0)
 		r = fdpass_expect(l->control, MSG_LAUNCHED, NULL, deadline_in_ms(LAUNCHER_MS), err);
 	return r;
@@ -235,11 +239,14 @@ void launcher_fini(struct launcher *l)
 	fd_close(&l->cause);
 	fd_close(&l->listen);
 	fd_close(&l->qmp);
+	fd_close(&l->orders);
 	for (int i = 0; i < LOG_OF_COUNT; i++)
 		fd_close(&l->logs[i]);
 	snprintf(path, sizeof(path), "%s/proxy.sock", l->dir);
 	unlink(path);
 	snprintf(path, sizeof(path), "%s/qmp.sock", l->dir);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/monitor.sock", l->dir);
 	unlink(path);
 	rmdir(l->dir);
 }

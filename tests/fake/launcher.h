@@ -29,8 +29,8 @@ struct launcher {
 	int control;
 	int cause;
 	int logs[LOG_OF_COUNT];
-	char dir[64];    /* holds proxy.sock and qmp.sock */
-	int listen, qmp; /* passed with LAUNCH; closed here then */
+	char dir[64];            /* holds proxy.sock, qmp.sock and monitor.sock */
+	int listen, qmp, orders; /* passed with LAUNCH; closed here then */
 };
 
 /* What is launched: paths are opened, argument lists end with NULL. */
@@ -39,6 +39,7 @@ struct launcher_vm {
 	char *const *qemu_args, *const *virtiofsd_args;
 	const char *kernel, *initrd; /* NULL: /dev/null */
 	bool debug, guest_debug;
+	unsigned worker_crashes; /* that are mended */
 };
 
 /* The built program PATH (as "kata-proxy/kata-proxy") beside this test's, or in $KATA_BUILD. */

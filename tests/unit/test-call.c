@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -390,4 +391,68 @@ Test(call, a_peer_that_does_not_read)
 	call_fini(&call);
 	close(fds[0]);
 	close(fds[1]);
+}
+
+/* The connections behind the first, each with its script; connect_next() takes them in order. */
+static struct fake later[3];
+static const struct step *later_steps[3];
+static unsigned n_later;
+
+static int connect_next(struct call *call, int64_t deadline, struct error *err)
+{
+	struct call next;
+
+	(void)deadline;
+	close(call->fd);
+	if (n_later == 3 || later_steps[n_later] == NULL) {
+		call->fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		return error_say(err, ECONNREFUSED, "nobody listens");
+	}
+	start(&next, &later[n_later], later_steps[n_later]);
+	n_later++;
+	return next.fd;
+}
+
+/* A peer that goes at any point is followed by another one, and each request is answered once. */
+Test(call, another_connection)
+{
+	const struct msg_created created = { .handle = 77, .pid = 5 };
+	const struct step steps[] = { TAKE_HELLO, SAY_HELLO,       TAKE_OPEN,
+				      SAY_OPENED, TAKE_REQUEST(1), { HANG } };
+	const struct step second[] = { TAKE_HELLO, SAY_HELLO, TAKE_OPEN, { HANG } };
+	const struct step third[] = { TAKE_HELLO,
+				      SAY_HELLO,
+				      TAKE_OPEN,
+				      SAY_OPENED,
+				      SAY_REPLY(1, MSG_CREATED, &created),
+				      TAKE_REQUEST(1),
+				      SAY_REPLY(1, MSG_CREATED, &created),
+				      TAKE_REQUEST(2),
+				      SAY_REPLY(2, MSG_DONE, NULL),
+				      TAKE_REQUEST(3),
+				      { HANG } };
+	struct error err = { 0 };
+	struct fake fake;
+	struct call call;
+	void *body;
+
+	start(&call, &fake, steps);
+	call.connect = connect_next;
+	later_steps[0] = second;
+	later_steps[1] = third;
+	cr_assert_eq(call_hello(&call, "runtime", deadline_in_ms(5000), NULL, &err), 0);
+	cr_assert_eq(call_open(&call, deadline_in_ms(5000), &err), 0);
+	cr_assert_eq(request(&call, MSG_CREATED, &body, &err), 0, "%s", err.text);
+	cr_assert_eq(((struct msg_created *)body)->handle, 77);
+	wire_free(MSG_CREATED, body);
+	cr_assert_eq(request(&call, MSG_DONE, &body, &err), 0, "%s", err.text);
+	wire_free(MSG_DONE, body);
+	cr_assert_eq(request(&call, MSG_DONE, &body, &err), -ECONNREFUSED, "%s", err.text);
+	stop(&call, &fake);
+	for (unsigned i = 0; i < n_later; i++) {
+		pthread_join(later[i].thread, NULL);
+		close(later[i].fd);
+		buf_fini(&later[i].input);
+		cr_assert_not(later[i].failed, "connection %u", i + 2);
+	}
 }

@@ -31,6 +31,7 @@ enum answer {
 	SILENT,
 	CLOSES,
 	ENDS,
+	CRASHES, /* the first two connections end at the request, the third is served */
 	NO_HELLO,
 	WRONG_NONCE,
 };
@@ -150,7 +151,8 @@ static void serve(int fd, enum answer answer)
 				send_hello(fd, &frame, answer);
 			else if (frame.type == FRAME_OPEN)
 				send_message(fd, FRAME_OPEN, FRAME_ACK, 1, 0, MSG_OPENED, &opened);
-			else if (frame.type == FRAME_REQUEST && answer == ENDS)
+			else if (frame.type == FRAME_REQUEST &&
+				 (answer == ENDS || answer == CRASHES))
 				return;
 			else if (frame.type == FRAME_REQUEST)
 				reply(fd, &frame, answer);
@@ -162,10 +164,17 @@ static void serve(int fd, enum answer answer)
 static void *proxy_thread(void *data)
 {
 	struct proxy *proxy = data;
-	int fd = accept(proxy->listener, NULL, NULL);
+	int times = proxy->answer == CRASHES ? 3 : 1;
 
-	if (fd >= 0) {
-		serve(fd, proxy->answer);
+	for (int i = 1; i <= times; i++) {
+		int fd = accept(proxy->listener, NULL, NULL);
+
+		if (fd < 0)
+			break;
+		/* Nobody waits in a queue that is gone. */
+		if (i == times)
+			shutdown(proxy->listener, SHUT_RDWR);
+		serve(fd, i == 3 ? HONEST : proxy->answer);
 		close(fd);
 	}
 	return NULL;
@@ -271,7 +280,7 @@ static const struct {
 	{ GARBAGE, false, 0, "" },
 	{ SILENT, false, ETIMEDOUT, "" },
 	{ CLOSES, false, ECONNABORTED, "the VM ended: oops" },
-	{ ENDS, false, 0, "" },
+	{ ENDS, false, ECONNREFUSED, "connect to the proxy" },
 	{ NO_HELLO, true, ETIMEDOUT, "" },
 	{ WRONG_NONCE, true, 0, "" },
 };
@@ -304,6 +313,26 @@ Test(decoder, hostile_answers)
 		decoder_close(&decoder);
 		proxy_stop(&proxy);
 	}
+}
+
+/* A worker that crashed is not the end of the request. */
+Test(decoder, connects_again)
+{
+	struct msg_exec exec = { .container = (char *)"c", .process.cwd = (char *)"/" };
+	struct decoder_reply reply;
+	struct decoder decoder;
+	struct error err = { 0 };
+	struct proxy proxy;
+
+	need_root();
+	proxy_start(&proxy, CRASHES);
+	cr_assert_eq(decoder_open(&decoder, proxy.path, UID, deadline_in_ms(WAIT_MS), &err), 0);
+	cr_assert_eq(decoder_request(&decoder, MSG_EXEC, &exec, deadline_in_ms(WAIT_MS), &reply,
+				     NULL, &err),
+		     0, "%s", err.text);
+	cr_expect_eq(reply.handle, UINT64_MAX - 1);
+	decoder_close(&decoder);
+	proxy_stop(&proxy);
 }
 
 Test(decoder, nobody_listens)

@@ -503,3 +503,35 @@ Test(frame, find_hello_drops)
 		cr_assert(buf_len(&buf) < FRAME_HEADER + 3 + 8);
 	}
 }
+
+Test(frame, key_of_a_hello)
+{
+	const struct msg_hello hello = { .version = PROTOCOL_VERSION,
+					 .component = (char *)"proxy",
+					 .release = (char *)"1" };
+	const uint8_t key[FRAME_KEY] = "12345678", other[FRAME_KEY] = "12345679";
+	struct frame frame = { .type = FRAME_HELLO };
+	uint8_t nonce[FRAME_NONCE], second[FRAME_NONCE], got[FRAME_KEY];
+	struct buf out = { 0 };
+
+	frame_new_nonce(nonce);
+	frame_new_nonce(second);
+	frame_set_key(nonce, key);
+	frame_set_key(second, key);
+	cr_expect_neq(memcmp(nonce, second, FRAME_NONCE), 0, "the rest is fresh");
+	frame_get_key(nonce, got);
+	cr_expect_eq(memcmp(got, key, FRAME_KEY), 0);
+	buf_reserve(&out, FRAME_HEADER);
+	buf_commit(&out, FRAME_HEADER);
+	cr_assert_eq(frame_put_hello(&out, nonce, &hello, NULL), 0);
+	frame.length = (uint32_t)(buf_len(&out) - FRAME_HEADER);
+	frame_put_header(buf_at(&out), &frame);
+	cr_expect(frame_begins_hello(buf_at(&out), buf_len(&out), key));
+	cr_expect(!frame_begins_hello(buf_at(&out), buf_len(&out), other));
+	cr_expect(!frame_begins_hello(buf_at(&out) + 1, buf_len(&out) - 1, key));
+	for (size_t n = 0; n < FRAME_HEADER + 3 + 16; n++)
+		cr_expect(!frame_begins_hello(buf_at(&out), n, key), "%zu bytes", n);
+	buf_at(&out)[9] = FRAME_ACK;
+	cr_expect(!frame_begins_hello(buf_at(&out), buf_len(&out), key), "an answer");
+	buf_fini(&out);
+}

@@ -79,30 +79,3 @@ Test(greet, check)
 	cr_expect(strstr(err.text, "version 2") != NULL, "%s", err.text);
 	buf_fini(&out);
 }
-
-Test(greet, connect)
-{
-	char long_path[200], path[64];
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct error err;
-	int listener, fd;
-
-	memset(long_path, 'x', sizeof(long_path) - 1);
-	long_path[sizeof(long_path) - 1] = '\0';
-	cr_expect_eq(greet_connect(long_path, 1000, &err), -ENAMETOOLONG);
-	cr_expect_eq(greet_connect("/nonexistent/proxy.sock", 1000, &err), -ENOENT);
-	cr_expect(strstr(err.text, "o such file") == NULL, "managers read that text: %s", err.text);
-
-	snprintf(path, sizeof(path), "/tmp/test-greet-%d.sock", getpid());
-	strcpy(address.sun_path, path);
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	cr_assert_eq(listen(listener, 0), 0);
-	fd = greet_connect(path, 1000, &err);
-	cr_expect_geq(fd, 0, "%s", err.text);
-	/* The queue of one is full now: nobody accepts, and the wait ends. */
-	cr_expect_lt(greet_connect(path, 100, &err), 0, "a proxy that never accepts");
-	close(fd);
-	close(listener);
-	unlink(path);
-}

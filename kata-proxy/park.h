@@ -1,0 +1,31 @@
+/*
+ * What outlives a worker: descriptors that it parks with the monitor, which gives them to the next
+ * worker at the same slots, and the key of the link's HELLOs. A packet each way and nothing else:
+ * the monitor looks at one byte, the slot's number, and never at what it keeps.
+ */
+#ifndef KATA_PROXY_PARK_H
+#define KATA_PROXY_PARK_H
+
+#include "common/error.h"
+#include "common/frame.h"
+#include "common/privsep.h"
+
+/* The two ends, neither of which blocks: the monitor's, and the one all workers are given. */
+int park_open(int *ret_monitor, int *ret_worker, struct error *err);
+
+/* Monitor: tells the worker that is started next the key. Harmless when an earlier one waits. */
+int park_send_key(int monitor, const uint8_t key[FRAME_KEY], struct error *err);
+
+/* Monitor: takes what was parked into slots[], -1 where nothing is. Other packets are dropped. */
+void park_take(int monitor, int slots[PARK_SLOTS]);
+
+/* Worker: the key, which is there from its start. */
+int park_receive_key(int worker, uint8_t ret_key[FRAME_KEY], struct error *err);
+
+/*
+ * Worker: has a copy of fd kept in a slot, in place of what it held; with -1 the slot is emptied.
+ * 0 or a negative errno.
+ */
+int park_put(int worker, unsigned slot, int fd);
+
+#endif

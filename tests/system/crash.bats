@@ -1,0 +1,80 @@
+#!/usr/bin/env bats
+# Processes of ours that die at any moment: the proxy's worker is replaced and nobody notices.
+
+load lib
+
+setup_file() {
+	[[ $(id -u) == 0 ]] || skip 'the runtime needs root'
+	prepare_directory "$BATS_FILE_TMPDIR"
+	jq '.proxy.worker_crashes = 1000' "$config" >"$config.new"
+	mv "$config.new" "$config"
+	leaks_begin
+}
+
+teardown_file() {
+	use_directory "$BATS_FILE_TMPDIR"
+	file_end
+	leaks_end
+}
+
+setup() {
+	use_directory "$BATS_FILE_TMPDIR"
+	vm_only
+}
+
+teardown() {
+	remove_containers
+}
+
+# another_worker ID PID: is there a worker, and not that one?
+another_worker() {
+	local pid
+
+	pid=$(process "$1" worker) && [[ -n $pid && $pid != "$2" ]]
+}
+
+# crash_worker ID [SIGNAL]: and waits for the next one.
+crash_worker() {
+	local pid
+
+	pid=$(process "$1" worker)
+	kill -s "${2:-KILL}" "$pid"
+	eventually 10 another_worker "$1" "$pid"
+}
+
+sum_of() {
+	sha256sum <"$1"
+}
+
+@test "worker: killed 100 times under four streams, nothing lost, nothing doubled" {
+	local i exec command
+
+	runtime_command
+	head -c 100M /dev/urandom >"$work/input"
+	# Its end would be the exec's end: it waits for that.
+	bundle crashed sh -c 'cat; while [ ! -e /dev/shm/go ]; do sleep 0.1; done; exit 7'
+	stdin=$work/input create crashed
+	runtime start crashed
+	timeout 300 "${command[@]}" exec crashed sh -c 'cat; exit 9' <"$work/input" >"$work/exec.out" 2>"$work/exec.err" 3>&- &
+	exec=$!
+	for ((i = 0; i < 100; i++)); do
+		crash_worker crashed
+	done
+	echo "moved when all were dead: $(stat -c %s "$work/crashed/out" "$work/exec.out" | xargs)"
+	# The same way the program is upgraded.
+	i=$(process crashed worker)
+	expect 0 runtime proxy-restart "$(sandbox crashed)"
+	another_worker crashed "$i"
+	expect 1 runtime proxy-restart nosuch
+	has "$stderr" 'there is no sandbox or container nosuch'
+	status=0
+	wait $exec || status=$?
+	same "$(<"$work/exec.err")" ''
+	same "$status" 9
+	runtime exec crashed touch /dev/shm/go
+	same "$(exit_code crashed)" 7
+	same "$(sum_of "$work/exec.out")" "$(sum_of "$work/input")"
+	same "$(sum_of "$work/crashed/out")" "$(sum_of "$work/input")"
+	same "$(grep -c 'another worker runs' "$logs/$(sandbox crashed)/proxy.log")" 100
+	rm "$work/input" "$work/exec.out" "$work/crashed/out"
+}
