@@ -258,8 +258,12 @@ static int make_virtiofsd_args(const struct sandbox *s, struct msg_launch *launc
 		.cache = caches[s->config->hypervisor.virtio_fs_cache],
 		.debug = s->config->hypervisor.enable_debug,
 	};
-	int r = virtiofsd_probe(virtiofsd.program, &virtiofsd.kind, err);
+	char cache[PATH_MAX];
+	int r = str_format(cache, sizeof(cache), "%s/virtiofsd", s->store->base);
 
+	if (r < 0)
+		return error_set(err, ENAMETOOLONG, "%s", s->store->base);
+	r = virtiofsd_probe_cached(cache, virtiofsd.program, &virtiofsd.kind, err);
 	if (r == 0)
 		r = virtiofsd_args_make(&virtiofsd, argv, err);
 	launch->virtiofsd_args = (struct wire_strings){ argv->items, argv->count };

@@ -3,6 +3,7 @@
  *
  *	s/SID/            one sandbox, 0700: state.json, exec/PID, and what its daemons need
  *	l/SID.lock        its lock: flock(2); holds the holder's pid
+ *	virtiofsd         which kind of virtiofsd this host has (virtiofsd-probe.h)
  *	ROOT/ID           symbolic link to s/SID; ROOT is --root, by default base/c
  *
  * A sid is derived from root and id, so a container whose state is lost can still be deleted.
