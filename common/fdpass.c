@@ -81,12 +81,8 @@ static void close_all(const int *fds, size_t count)
 		close(fds[i]);
 }
 
-/*
- * One recvmsg of at most size bytes, after a wait. Descriptors are collected in fds (FDPASS_MAX
- * places), *count of them so far. -ENOTCONN: the peer has ended.
- */
-static ssize_t receive_some(int socket, void *data, size_t size, int *fds, size_t *count,
-			    int64_t deadline, struct error *err)
+ssize_t fdpass_receive_now(int socket, void *data, size_t size, int *fds, size_t *count,
+			   struct error *err)
 {
 	union control control;
 	struct iovec iov = { .iov_base = data, .iov_len = size };
@@ -95,14 +91,10 @@ static ssize_t receive_some(int socket, void *data, size_t size, int *fds, size_
 			      .msg_control = control.bytes,
 			      .msg_controllen = sizeof(control.bytes) };
 	ssize_t n;
-	int r;
 
 	do {
-		r = await(socket, POLLIN, deadline, err);
-		if (r < 0)
-			return r;
 		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	} while (n < 0 && (errno == EAGAIN || errno == EINTR));
+	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == ECONNRESET)
 		n = 0; /* it ended without having read all that we sent */
 	if (n < 0)
@@ -128,6 +120,22 @@ static ssize_t receive_some(int socket, void *data, size_t size, int *fds, size_
 				 "descriptors were lost: more than %d came, or no "
 				 "more can be open here",
 				 FDPASS_MAX);
+	return n;
+}
+
+/* The same after a wait. */
+static ssize_t receive_some(int socket, void *data, size_t size, int *fds, size_t *count,
+			    int64_t deadline, struct error *err)
+{
+	ssize_t n;
+
+	do {
+		int r = await(socket, POLLIN, deadline, err);
+
+		if (r < 0)
+			return r;
+		n = fdpass_receive_now(socket, data, size, fds, count, err);
+	} while (n == -EAGAIN);
 	return n;
 }
 

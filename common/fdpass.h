@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/error.h"
 #include "common/protocol.h"
@@ -35,6 +36,14 @@ int fdpass_expect(int socket, enum msg_type type, void **ret_body, int64_t deadl
 
 /* Tells the peer of an error, as FAILED; best effort. */
 void fdpass_send_error(int socket, const struct error *err);
+
+/*
+ * One read of at most size bytes of a socket with another protocol, without a wait: how many, or
+ * -EAGAIN, or -ENOTCONN when the peer has ended. Descriptors that came are added to fds, which has
+ * FDPASS_MAX places and *count of them filled; also on error they are the caller's.
+ */
+ssize_t fdpass_receive_now(int socket, void *data, size_t size, int *fds, size_t *count,
+			   struct error *err);
 
 /* Sends one descriptor with a payload of 1 to 4095 bytes, as console sockets want it. */
 int fdpass_send_one(int socket, int fd, const char *payload, int64_t deadline, struct error *err);

@@ -25,6 +25,17 @@
 #define LAUNCH_LOG_QEMU "log-qemu"
 #define LAUNCH_LOG_VIRTIOFSD "log-virtiofsd"
 
+/* How the worker reaches the agent; LAUNCH carries the number. */
+enum launch_link {
+	LAUNCH_LINK_VIRTIO_SERIAL,
+	LAUNCH_LINK_VHOST_USER_VSOCK, /* the worker is the guest's vsock device */
+	LAUNCH_LINK_COUNT
+};
+
+/* On the guest kernel's command line, from the runtime to the agent: dial the host's vsock port. */
+#define LAUNCH_KERNEL_LINK "kata.link=vsock:"
+enum { LAUNCH_VSOCK_PORT = 1025 };
+
 /* Where the share lies in the monitor's root. */
 #define LAUNCH_SHARE "/share"
 

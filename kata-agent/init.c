@@ -17,6 +17,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/str.h"
+#include "kata-agent/link.h"
 #include "kata-agent/modules.h"
 
 static const struct {
@@ -146,6 +147,7 @@ static void save_from_oom_killer(void)
 
 int init_guest(struct error *err)
 {
+	uint32_t port;
 	int moved, mounted, r;
 
 	umask(022);
@@ -157,7 +159,8 @@ int init_guest(struct error *err)
 		return mounted;
 	if (r < 0)
 		return error_set(err, -r, "open the console");
-	r = modules_load(INIT_MODULES, err);
+	/* Where the link is no vsock, no process of the guest shall have any. */
+	r = modules_load(INIT_MODULES, link_wants_vsock(&port) ? NULL : "vsock", err);
 	if (r < 0)
 		log_error("modules not loaded", KV_ERR(err));
 	protect_root();

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/vm_sockets.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,11 +13,62 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
+#include "common/launch.h"
 #include "common/str.h"
 
 #define PORTS "/sys/class/virtio-ports"
 
 enum { LOOK_AGAIN_MS = 5 };
+
+/* The first word that says so counts: ours stands before the administrator's. */
+bool link_parse_vsock(const char *cmdline, uint32_t *ret_port)
+{
+	const char *word = cmdline;
+	char number[16];
+	uint64_t port;
+
+	while (*word != '\0') {
+		size_t len = strcspn(word, " \n");
+
+		if (str_starts(word, LAUNCH_KERNEL_LINK)) {
+			size_t n = len - strlen(LAUNCH_KERNEL_LINK);
+
+			if (n >= sizeof(number))
+				return false;
+			memcpy(number, word + strlen(LAUNCH_KERNEL_LINK), n);
+			number[n] = '\0';
+			if (str_to_u64(number, UINT32_MAX - 1, &port) < 0)
+				return false;
+			*ret_port = (uint32_t)port;
+			return true;
+		}
+		word += len;
+		word += strspn(word, " \n");
+	}
+	return false;
+}
+
+bool link_wants_vsock(uint32_t *ret_port)
+{
+	CLEANUP(fd_close) int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+	char text[4096];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	return link_parse_vsock(text, ret_port);
+}
+
+int link_find_vsock(struct link_source *ret_source, uint32_t port, struct error *err)
+{
+	CLEANUP(fd_close) int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return error_set(err, errno, "vsock in this kernel");
+	*ret_source = (struct link_source){ .kind = LINK_VSOCK, .port = port, .socket = -1 };
+	return 0;
+}
 
 static bool port_has_name(const char *port, const char *wanted)
 {
@@ -102,11 +154,46 @@ static int open_port(struct link_source *source, struct error *err)
 	return copy < 0 ? error_set(err, errno, "copy the descriptor of %s", source->device) : copy;
 }
 
+/*
+ * Dials the host, and looks at each further call whether it has answered: it does within some
+ * milliseconds, or refuses while nobody listens there.
+ */
+static int dial(struct link_source *source, struct error *err)
+{
+	const struct sockaddr_vm host = { .svm_family = AF_VSOCK,
+					  .svm_cid = VMADDR_CID_HOST,
+					  .svm_port = source->port };
+	struct pollfd p = { .events = POLLOUT };
+	socklen_t len = sizeof(int);
+	int failed = 0;
+
+	if (source->socket < 0) {
+		source->socket = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (source->socket < 0)
+			return error_set(err, errno, "make a vsock socket");
+		if (connect(source->socket, (const struct sockaddr *)&host, sizeof(host)) < 0 &&
+		    errno != EINPROGRESS) {
+			fd_close(&source->socket);
+			return error_say(err, EAGAIN, "the host cannot be dialled");
+		}
+	}
+	p.fd = source->socket;
+	if (poll(&p, 1, 0) == 0)
+		return error_say(err, EAGAIN, "the host has not answered");
+	if (getsockopt(source->socket, SOL_SOCKET, SO_ERROR, &failed, &len) < 0 || failed != 0) {
+		fd_close(&source->socket);
+		return error_say(err, EAGAIN, "the host refused");
+	}
+	return steal_fd(&source->socket);
+}
+
 int link_open(struct link_source *source, struct error *err)
 {
 	int fd;
 
 	switch (source->kind) {
+	case LINK_VSOCK:
+		return dial(source, err);
 	case LINK_PORT_DEVICE:
 		return open_port(source, err);
 	case LINK_LISTENING:

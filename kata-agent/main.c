@@ -85,6 +85,7 @@ static int parse(int argc, char **argv, struct arguments *args)
 /* The agent's memory is also that of its forked children, which containers can see. */
 static int prepare(struct arguments *args, struct link_source *ret_source, struct error *err)
 {
+	uint32_t port;
 	int r;
 
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
@@ -96,6 +97,8 @@ static int prepare(struct arguments *args, struct link_source *ret_source, struc
 		return link_from_socket(ret_source, args->socket, err);
 	}
 	r = init_guest(err);
+	if (r == 0 && link_wants_vsock(&port))
+		return link_find_vsock(ret_source, port, err);
 	return r < 0 ? r : link_find_port(ret_source, deadline_in_ms(PORT_DEADLINE_MS), err);
 }
 

@@ -59,7 +59,7 @@ static int load(const char *path, struct error *err)
 	return 0;
 }
 
-int modules_load(const char *list, struct error *err)
+int modules_load(const char *list, const char *without, struct error *err)
 {
 	CLEANUP(file_close) FILE *file = fopen(list, "re");
 	char line[4096], name[64];
@@ -70,9 +70,13 @@ int modules_load(const char *list, struct error *err)
 	if (file == NULL)
 		return errno == ENOENT ? 0 : error_set(err, errno, "open %s", list);
 	while (fgets(line, sizeof(line), file) != NULL) {
-		if (!modules_parse_line(line, &path) || load(path, &why) == 0)
+		if (!modules_parse_line(line, &path))
 			continue;
 		modules_name(path, name, sizeof(name));
+		if (without != NULL && strstr(name, without) != NULL)
+			continue;
+		if (load(path, &why) == 0)
+			continue;
 		log_error("kernel module not loaded", KV_S("module", name), KV_ERR(&why));
 		failed++;
 	}

@@ -9,10 +9,11 @@
 
 /*
  * Loads each module that the file names, one path a line, each after those it needs. A missing
- * list is a kernel without modules. A module that cannot be loaded is logged and the next one
- * tried; returns how many could not, or a negative errno when the list cannot be read.
+ * list is a kernel without modules. Those with the word without (may be NULL) in their name are
+ * left out. A module that cannot be loaded is logged and the next one tried; returns how many could
+ * not, or a negative errno when the list cannot be read.
  */
-int modules_load(const char *list, struct error *err);
+int modules_load(const char *list, const char *without, struct error *err);
 
 /*
  * Makes the path of one line: false for blank lines, comments ('#') and what is no absolute path.

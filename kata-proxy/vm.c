@@ -52,7 +52,7 @@ static const char *const process_names[VM_PROCESS_COUNT] = {
 /* What the VM's processes share with each other and a worker, while they are started. */
 struct links {
 	int vhost_listening, vhost_connected; /* virtiofsd's, QEMU's */
-	int agent_listening, agent_connected; /* QEMU's, the worker's */
+	int agent_qemu, agent_worker;         /* of the agent's link */
 	int console_qemu, console_worker;
 	int qemu_stderr[2], virtiofsd_stderr[2], cause[2]; /* read end, write end */
 };
@@ -151,8 +151,8 @@ static void links_close(struct links *links)
 {
 	fd_close(&links->vhost_listening);
 	fd_close(&links->vhost_connected);
-	fd_close(&links->agent_listening);
-	fd_close(&links->agent_connected);
+	fd_close(&links->agent_qemu);
+	fd_close(&links->agent_worker);
 	fd_close(&links->console_qemu);
 	fd_close(&links->console_worker);
 	for (int i = 0; i < 2; i++) {
@@ -162,26 +162,45 @@ static void links_close(struct links *links)
 	}
 }
 
+static int make_pair(int *ret_one, int *ret_other, const char *whose, struct error *err)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set(err, errno, "make %s socket pair", whose);
+	*ret_one = pair[0];
+	*ret_other = pair[1];
+	return 0;
+}
+
+/* The agent's link: a port whose socket QEMU listens at, or vhost-user between both. */
+static int make_agent_link(struct links *links, const struct vm *vm, struct error *err)
+{
+	if (vm->launch->link == LAUNCH_LINK_VHOST_USER_VSOCK)
+		return make_pair(&links->agent_qemu, &links->agent_worker, "the vsock device's",
+				 err);
+	links->agent_qemu = monitor_root_listen_agent(vm->launch->uid_base + UID_PROXY, err);
+	if (links->agent_qemu < 0)
+		return links->agent_qemu;
+	/* Connected before QEMU runs: if that dies at once, its own words are the error. */
+	links->agent_worker = monitor_root_connect_agent(err);
+	return links->agent_worker < 0 ? links->agent_worker : 0;
+}
+
 static int links_make(struct links *links, const struct vm *vm, struct error *err)
 {
-	int console[2], r = 0;
+	int r = 0;
 
 	*links = (struct links){ -1, -1, -1, -1, -1, -1, { -1, -1 }, { -1, -1 }, { -1, -1 } };
 	if (vm->launch->virtiofsd_args.count > 0)
 		r = monitor_root_vhost_user(&links->vhost_listening, &links->vhost_connected, err);
 	if (r < 0)
 		return r;
-	links->agent_listening = monitor_root_listen_agent(vm->launch->uid_base + UID_PROXY, err);
-	if (links->agent_listening < 0)
-		return links->agent_listening;
-	/* Connected before QEMU runs: if that dies at once, its own words are the error. */
-	links->agent_connected = monitor_root_connect_agent(err);
-	if (links->agent_connected < 0)
-		return links->agent_connected;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, console) < 0)
-		return error_set(err, errno, "make the console's socket pair");
-	links->console_qemu = console[0];
-	links->console_worker = console[1];
+	r = make_agent_link(links, vm, err);
+	if (r == 0)
+		r = make_pair(&links->console_qemu, &links->console_worker, "the console's", err);
+	if (r < 0)
+		return r;
 	if (pipe2(links->qemu_stderr, O_CLOEXEC) < 0 ||
 	    pipe2(links->virtiofsd_stderr, O_CLOEXEC) < 0 || pipe2(links->cause, O_CLOEXEC) < 0)
 		return error_set(err, errno, "make a pipe");
@@ -218,7 +237,7 @@ static int start_qemu(struct vm *vm, struct links *links, struct error *err)
 
 	spawn_pass(&spawn, links->qemu_stderr[1], 2);
 	spawn_pass(&spawn, vm->fds[VM_FD_QMP], LAUNCH_FD_QMP);
-	spawn_pass(&spawn, links->agent_listening, LAUNCH_FD_AGENT);
+	spawn_pass(&spawn, links->agent_qemu, LAUNCH_FD_AGENT);
 	spawn_pass(&spawn, links->console_qemu, LAUNCH_FD_CONSOLE);
 	spawn_pass(&spawn, links->vhost_connected, LAUNCH_FD_VIRTIOFS);
 	spawn_pass(&spawn, vm->fds[VM_FD_KERNEL], LAUNCH_FD_KERNEL);
@@ -259,8 +278,11 @@ static int start_worker(struct vm *vm, int *link, struct error *err)
 
 int vm_restart_worker(struct vm *vm, struct error *err)
 {
-	CLEANUP(fd_close) int link = monitor_root_connect_agent(err);
+	CLEANUP(fd_close) int link = -1;
 
+	if (vm->launch->link == LAUNCH_LINK_VHOST_USER_VSOCK)
+		return error_say(err, ENOTSUP, "no worker can take over a vsock device");
+	link = monitor_root_connect_agent(err);
 	return link < 0 ? link : start_worker(vm, &link, err);
 }
 
@@ -300,7 +322,7 @@ static void close_given(struct vm *vm, struct links *links)
 {
 	fd_close(&links->vhost_listening);
 	fd_close(&links->vhost_connected);
-	fd_close(&links->agent_listening);
+	fd_close(&links->agent_qemu);
 	fd_close(&links->console_qemu);
 	fd_close(&links->qemu_stderr[1]);
 	fd_close(&links->virtiofsd_stderr[1]);
@@ -338,7 +360,7 @@ int vm_start(struct vm *vm, struct error *err)
 		r = privsep_finish(PRIVSEP_MONITOR, uid, vm->launch->seccomp_log, err);
 	if (r == 0)
 		r = keep_for_workers(vm, &links, err);
-	return r < 0 ? r : start_worker(vm, &links.agent_connected, err);
+	return r < 0 ? r : start_worker(vm, &links.agent_worker, err);
 }
 
 void vm_reaped(struct vm *vm, pid_t pid, int status)

@@ -25,6 +25,7 @@
 #include "kata-proxy/output.h"
 #include "kata-proxy/park.h"
 #include "kata-proxy/proxy.h"
+#include "kata-proxy/vsock-link.h"
 
 enum {
 	CAUSE_MS = 400,  /* from the link's end to the monitor's word */
@@ -40,6 +41,8 @@ enum {
 struct worker {
 	uv_loop_t loop;
 	struct proxy proxy;
+	struct vsock_link vsock;
+	bool is_vsock; /* we are the guest's vsock device */
 	struct output console, qemu, virtiofsd;
 	struct lines agent;         /* the agent's log records */
 	enum log_level agent_level; /* of the one being given to lines */
@@ -60,6 +63,7 @@ void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1
 	static char program[] = "kata-proxy", worker[] = "worker";
 	static char debug[] = "--debug", guest_debug[] = "--guest-debug";
 	static char seccomp_log[] = "--seccomp-log";
+	static char vsock[] = "--vhost-user-vsock";
 	size_t n = 0;
 
 	args[n++] = program;
@@ -71,6 +75,8 @@ void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1
 		args[n++] = guest_debug;
 	if (launch->seccomp_log)
 		args[n++] = seccomp_log;
+	if (launch->link == LAUNCH_LINK_VHOST_USER_VSOCK)
+		args[n++] = vsock;
 	args[n] = NULL;
 }
 
@@ -126,6 +132,8 @@ static bool ended_well(const struct worker *w)
 static void end_loop(struct worker *w, const char *reason)
 {
 	proxy_end(&w->proxy, reason);
+	if (w->is_vsock)
+		vsock_link_close(&w->vsock);
 	output_close(&w->console);
 	output_close(&w->qemu);
 	output_close(&w->virtiofsd);
@@ -296,11 +304,18 @@ static int open_outputs(struct worker *w, struct error *err)
 	return r;
 }
 
+/* The descriptor of the agent's link, on which all is alike above. */
+static int open_link(struct worker *w, struct error *err)
+{
+	return w->is_vsock ? vsock_link_open(&w->vsock, &w->loop, WORKER_FD_AGENT, err)
+			   : WORKER_FD_AGENT;
+}
+
 /* Everything the loop will serve. After an error the process ends. */
 static int start(struct worker *w, struct error *err)
 {
 	uint8_t key[FRAME_KEY];
-	int r = loop_start(&w->loop, err);
+	int link, r = loop_start(&w->loop, err);
 
 	if (r == 0)
 		r = park_receive_key(WORKER_FD_PARK, key, err);
@@ -325,7 +340,10 @@ static int start(struct worker *w, struct error *err)
 	w->cause_poll.data = w;
 	w->cause_timer.data = w;
 	w->term.data = w;
-	return proxy_start(&w->proxy, &w->loop, WORKER_FD_AGENT, key, WORKER_FD_CLIENTS,
+	link = open_link(w, err);
+	if (link < 0)
+		return link;
+	return proxy_start(&w->proxy, &w->loop, link, key, WORKER_FD_CLIENTS,
 			   getuid() - UID_PROXY + UID_SHIM, &proxy_ops, w, err);
 }
 
@@ -347,13 +365,14 @@ int worker_run(int argc, char *const args[])
 		  flag(argc, args, "--debug") ? LOG_DEBUG : LOG_INFO);
 	log_context(args[0], NULL, NULL);
 	w.guest_debug = flag(argc, args, "--guest-debug");
+	w.is_vsock = flag(argc, args, "--vhost-user-vsock");
 	r = confine(&err);
 	if (r == 0)
 		r = start(&w, &err);
 	/* libuv has opened all it ever opens; nothing of a peer's has been read. */
 	if (r == 0)
-		r = privsep_finish(PRIVSEP_WORKER, getuid(), flag(argc, args, "--seccomp-log"),
-				   &err);
+		r = privsep_finish(w.is_vsock ? PRIVSEP_WORKER_VSOCK : PRIVSEP_WORKER, getuid(),
+				   flag(argc, args, "--seccomp-log"), &err);
 	if (r < 0) {
 		log_error("the worker did not start", KV_ERR(&err));
 		return 1;

@@ -5,6 +5,7 @@
 
 #include "common/cleanup.h"
 #include "kata-runtime/accel.h"
+#include "kata-runtime/agent-link.h"
 #include "kata-runtime/cli.h"
 #include "kata-runtime/config.h"
 #include "kata-runtime/uids.h"
@@ -34,6 +35,19 @@ static void check_accelerator(struct findings *f, const struct config *config)
 		printf("%-28s %s: %s\n", "accelerator", accel_name(result.accel), result.reason);
 	} else {
 		printf("%-28s MISSING: %s\n", "accelerator", err.text);
+		f->missing++;
+	}
+}
+
+static void check_agent_link(struct findings *f, const struct config *config)
+{
+	struct agent_link link;
+	struct error err = { 0 };
+
+	if (agent_link_choose(config->hypervisor.agent_link, &link, &err) == 0) {
+		printf("%-28s %s: %s\n", "agent link", agent_link_name(link.link), link.reason);
+	} else {
+		printf("%-28s MISSING: %s\n", "agent link", err.text);
 		f->missing++;
 	}
 }
@@ -92,6 +106,7 @@ int cmd_check(const struct cli *cli, int argc, char **argv, struct error *err)
 	need_file(&findings, "kata-shim", config.shim.path, X_OK);
 	check_virtiofsd(&findings, &config);
 	check_accelerator(&findings, &config);
+	check_agent_link(&findings, &config);
 	check_uids(&findings, &config);
 	config_fini(&config);
 	if (findings.missing > 0)

@@ -53,6 +53,10 @@ static struct json_object *make_state(const struct state *state)
 	}
 	owner_name(state, owner, sizeof(owner));
 	add_text(o, "owner", owner);
+	if (state->agent_link[0] != '\0') {
+		add_text(o, "agentLink", state->agent_link);
+		add_text(o, "agentLinkReason", state->agent_link_reason);
+	}
 	return o;
 }
 

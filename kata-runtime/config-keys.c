@@ -7,6 +7,7 @@
 
 /* In the order of the enums in config.h. */
 static const char *const accelerators[] = { "auto", "kvm", "tcg", NULL };
+static const char *const agent_links[] = { "auto", "virtio-serial", "vhost-user-vsock", NULL };
 static const char *const caches[] = { "none", "auto", "always", NULL };
 static const char *const seccomp_actions[] = { "kill", "log", NULL };
 static const char *const log_targets[] = { "auto", "journal", "file", NULL };
@@ -55,6 +56,15 @@ const struct config_key config_keys[] = {
 	  .choices = accelerators,
 	  .meaning = "How the guest's instructions are run. auto: KVM where it can really run a "
 		     "guest, which is tried, else QEMU's translator TCG with a warning." },
+	{ .section = "hypervisor",
+	  .name = "agent_link",
+	  .type = CONFIG_CHOICE,
+	  .offset = AT(hypervisor.agent_link),
+	  .number = AGENT_LINK_AUTO,
+	  .choices = agent_links,
+	  .meaning = "How kata-proxy reaches the agent in the guest. virtio-serial: a port of that "
+		     "device. vhost-user-vsock: AF_VSOCK in the guest; kata-proxy's worker is the "
+		     "device and maps the guest's memory for it. auto: virtio-serial." },
 	{ .section = "hypervisor",
 	  .name = "default_vcpus",
 	  .type = CONFIG_NUMBER,

@@ -13,6 +13,7 @@
 #include "common/error.h"
 
 enum config_accelerator { ACCELERATOR_AUTO, ACCELERATOR_KVM, ACCELERATOR_TCG };
+enum config_agent_link { AGENT_LINK_AUTO, AGENT_LINK_VIRTIO_SERIAL, AGENT_LINK_VHOST_USER_VSOCK };
 enum config_cache { VIRTIO_FS_CACHE_NONE, VIRTIO_FS_CACHE_AUTO, VIRTIO_FS_CACHE_ALWAYS };
 enum config_seccomp { SECCOMP_KILL, SECCOMP_LOG };
 enum config_log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_FILE };
@@ -25,6 +26,7 @@ struct config {
 		char *initrd;
 		char *kernel_params;  /* "" when none */
 		uint32_t accelerator; /* enum config_accelerator */
+		uint32_t agent_link;  /* enum config_agent_link */
 		uint32_t default_vcpus;
 		uint32_t default_memory; /* MiB */
 		char *virtio_fs_daemon; /* an existing path was looked up when the file says auto */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/error.h"
@@ -110,13 +111,17 @@ static int add_kernel(struct argv *argv, const struct qemu_config *config, struc
 {
 	const char *extra = config->kernel_params != NULL ? config->kernel_params : "";
 	const char *quiet = config->debug ? "ignore_loglevel" : "quiet";
+	char link[sizeof(LAUNCH_KERNEL_LINK) + 16] = "";
 
+	/* The agent looks for a virtio-serial port when nothing is said. */
+	if (config->link == LAUNCH_LINK_VHOST_USER_VSOCK)
+		snprintf(link, sizeof(link), " " LAUNCH_KERNEL_LINK "%d", LAUNCH_VSOCK_PORT);
 	argv_add(argv, "-kernel");
 	argv_addf(argv, "/proc/self/fd/%d", LAUNCH_FD_KERNEL);
 	argv_add(argv, "-initrd");
 	argv_addf(argv, "/proc/self/fd/%d", LAUNCH_FD_INITRD);
 	argv_add(argv, "-append");
-	argv_addf(argv, KERNEL_PARAMS " " KERNEL_PARAMS_ALL " %s%s%s", quiet,
+	argv_addf(argv, KERNEL_PARAMS " " KERNEL_PARAMS_ALL " %s%s%s%s", quiet, link,
 		  extra[0] != '\0' ? " " : "", extra);
 	if (argv->failed == 0 && strlen(argv->items[argv->count - 1]) > QEMU_CMDLINE_MAX)
 		return error_say(err, E2BIG,
@@ -127,7 +132,7 @@ static int add_kernel(struct argv *argv, const struct qemu_config *config, struc
 }
 
 /* Who talks to the VM: the runtime by QMP, the worker by the agent's port and the console. */
-static void add_links(struct argv *argv)
+static void add_links(struct argv *argv, const struct qemu_config *config)
 {
 	argv_add(argv, "-chardev");
 	argv_addf(argv, "socket,id=qmp,fd=%d,server=on,wait=off", LAUNCH_FD_QMP);
@@ -136,6 +141,11 @@ static void add_links(struct argv *argv)
 	argv_addf(argv, "socket,id=console,fd=%d", LAUNCH_FD_CONSOLE);
 	add_pair(argv, "-serial", "chardev:console");
 	argv_add(argv, "-chardev");
+	if (config->link == LAUNCH_LINK_VHOST_USER_VSOCK) {
+		argv_addf(argv, "socket,id=agent,fd=%d", LAUNCH_FD_AGENT);
+		add_pair(argv, "-device", "vhost-user-vsock-pci,chardev=agent" VIRTIO);
+		return;
+	}
 	argv_addf(argv, "socket,id=agent,fd=%d,server=on,wait=off", LAUNCH_FD_AGENT);
 	/* Port 0 is kept for a console, so the agent's is the second. */
 	add_pair(argv, "-device", "virtio-serial-pci,id=serial,max_ports=2" VIRTIO);
@@ -195,7 +205,7 @@ int qemu_args_make(const struct qemu_config *config, struct argv *ret, struct er
 	argv_add(&argv, config->program);
 	add_machine(&argv, config);
 	r = add_kernel(&argv, config, err);
-	add_links(&argv);
+	add_links(&argv, config);
 	add_nets(&argv, config);
 	add_devices(&argv, config);
 	if (r == 0 && argv.failed < 0)

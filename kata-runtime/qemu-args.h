@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/launch.h"
 #include "kata-runtime/accel.h"
 #include "kata-runtime/argv.h"
 
@@ -44,9 +45,10 @@ struct qemu_config {
 	uint32_t max_memory_mib;   /* 0: none can be plugged */
 	const char *kernel_params; /* behind ours, so that they win; may be NULL */
 	const struct qemu_net *nets;
-	uint32_t n_nets; /* at most LAUNCH_NET_MAX */
-	bool share;      /* there is a virtiofsd behind LAUNCH_FD_VIRTIOFS */
-	bool debug;      /* the guest kernel talks on its console */
+	uint32_t n_nets;       /* at most LAUNCH_NET_MAX */
+	enum launch_link link; /* to the agent, behind LAUNCH_FD_AGENT */
+	bool share;            /* there is a virtiofsd behind LAUNCH_FD_VIRTIOFS */
+	bool debug;            /* the guest kernel talks on its console */
 };
 
 /*

@@ -24,6 +24,7 @@
 #include "common/process.h"
 #include "common/str.h"
 #include "kata-runtime/accel.h"
+#include "kata-runtime/agent-link.h"
 #include "kata-runtime/logs.h"
 #include "kata-runtime/qemu-args.h"
 #include "kata-runtime/spawn.h"
@@ -220,6 +221,20 @@ static int choose_accelerator(const struct sandbox *s, enum accel *ret_accel, gi
 	return 0;
 }
 
+/* Chooses the agent's link and notes it down for whoever asks for the state. */
+static int choose_link(const struct sandbox *s, uint32_t *ret_link, struct error *err)
+{
+	struct agent_link link;
+	int r = agent_link_choose(s->config->hypervisor.agent_link, &link, err);
+
+	if (r < 0)
+		return r;
+	*ret_link = link.link;
+	log_debug("the agent's link", KV_S("link", agent_link_name(link.link)),
+		  KV_S("reason", link.reason));
+	return state_set_agent_link(s->state, agent_link_name(link.link), link.reason, err);
+}
+
 static int make_qemu_args(const struct sandbox *s, struct msg_launch *launch, struct argv *argv,
 			  struct error *err)
 {
@@ -236,6 +251,9 @@ static int make_qemu_args(const struct sandbox *s, struct msg_launch *launch, st
 				    .debug = s->debug || c->hypervisor.enable_debug };
 	int r = choose_accelerator(s, &qemu.accel, &launch->kvm_gid, err);
 
+	if (r == 0)
+		r = choose_link(s, &launch->link, err);
+	qemu.link = (enum launch_link)launch->link;
 	for (uint32_t i = 0; i < s->network->n_links; i++) {
 		memcpy(nets[i].mac, s->network->links[i].mac, sizeof(nets[i].mac));
 		nets[i].vhost = s->taps->vhosts[i] >= 0;

@@ -28,13 +28,16 @@ const char *status_name(enum container_status status)
 static const struct {
 	const char *name;
 	size_t offset;
+	bool optional; /* files of earlier releases have it not */
 } texts[] = {
-	{ "id", offsetof(struct state, id) },
-	{ "bundle", offsetof(struct state, bundle) },
-	{ "root", offsetof(struct state, root) },
-	{ "rootfs", offsetof(struct state, rootfs) },
-	{ "created", offsetof(struct state, created) },
-	{ "netns", offsetof(struct state, netns) },
+	{ "id", offsetof(struct state, id), false },
+	{ "bundle", offsetof(struct state, bundle), false },
+	{ "root", offsetof(struct state, root), false },
+	{ "rootfs", offsetof(struct state, rootfs), false },
+	{ "created", offsetof(struct state, created), false },
+	{ "netns", offsetof(struct state, netns), false },
+	{ "agent_link", offsetof(struct state, agent_link), true },
+	{ "agent_link_reason", offsetof(struct state, agent_link_reason), true },
 };
 
 static char **text_at(const struct state *state, size_t i)
@@ -100,6 +103,18 @@ int state_init(struct state *state, const struct store *store, const char *id, s
 	if (r < 0)
 		state_fini(state);
 	return r;
+}
+
+int state_set_agent_link(struct state *state, const char *name, const char *reason,
+			 struct error *err)
+{
+	free(state->agent_link);
+	free(state->agent_link_reason);
+	state->agent_link = strdup(name);
+	state->agent_link_reason = strdup(reason);
+	if (state->agent_link == NULL || state->agent_link_reason == NULL)
+		return error_set(err, ENOMEM, "state");
+	return 0;
 }
 
 /* --- writing -------------------------------------------------------------------------------- */
@@ -232,10 +247,14 @@ static int get_texts(const struct json_at *at, struct state *state, struct error
 		r = sid_check(sid, err);
 	if (r == 0)
 		memcpy(state->sid, sid, SID_SIZE);
-	for (size_t i = 0; i < ARRAY_SIZE(texts) && r == 0; i++)
-		r = need(at, texts[i].name,
-			 json_get_string(at, texts[i].name, PATH_MAX, text_at(state, i), err), err);
-	return r;
+	for (size_t i = 0; i < ARRAY_SIZE(texts) && r == 0; i++) {
+		r = json_get_string(at, texts[i].name, PATH_MAX, text_at(state, i), err);
+		if (r == 0 && !texts[i].optional)
+			r = need(at, texts[i].name, r, err);
+		else if (r > 0)
+			r = 0;
+	}
+	return r < 0 ? r : empty_texts(state, err);
 }
 
 static int get_numbers(const struct json_at *at, struct state *state, struct error *err)

@@ -62,8 +62,10 @@ struct state {
 	uint64_t handle;             /* of the init process in the guest; 0: none yet */
 	uint32_t guest_pid;
 	struct wire_strings cgroups; /* see cgroup_save() */
-	char *netns;                 /* path to join; "": the shim's own */
-	uint32_t owner;              /* uid of who created it */
+	char *agent_link;            /* its name, and why it was chosen */
+	char *agent_link_reason;
+	char *netns;    /* path to join; "": the shim's own */
+	uint32_t owner; /* uid of who created it */
 	bool terminal;
 	bool paused; /* its processes stand still; status is what it was before */
 	struct spec_pair *annotations;
@@ -73,6 +75,9 @@ struct state {
 /* Sets id, sid, root; time created is now, status is creating, owner is the real uid. */
 int state_init(struct state *state, const struct store *store, const char *id, struct error *err);
 void state_fini(struct state *state);
+
+int state_set_agent_link(struct state *state, const char *name, const char *reason,
+			 struct error *err);
 
 const char *status_name(enum container_status status);
 

@@ -67,8 +67,8 @@ Test(modules, a_list_that_cannot_be_loaded)
 	struct error err;
 
 	cr_assert(write(fd, list, sizeof(list) - 1) == sizeof(list) - 1);
-	cr_expect(modules_load(path, &err) == 2);
+	cr_expect(modules_load(path, NULL, &err) == 2);
 	cr_expect(unlink(path) == 0);
-	cr_expect(modules_load(path, &err) == 0, "a kernel without modules has no list");
-	cr_expect(modules_load("/", &err) <= 0);
+	cr_expect(modules_load(path, NULL, &err) == 0, "a kernel without modules has no list");
+	cr_expect(modules_load("/", NULL, &err) <= 0);
 }

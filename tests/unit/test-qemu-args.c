@@ -103,6 +103,25 @@ Test(qemu_args, nets)
 	cr_expect_eq(qemu_args_make(&config, &argv, &err), -EINVAL);
 }
 
+/* One device for the link, and the kernel's word to the agent which. */
+Test(qemu_args, links)
+{
+	CLEANUP(argv_fini) struct argv argv = { 0 };
+	struct qemu_config config = plain;
+
+	make(&config, &argv);
+	cr_expect(holds(&argv, "virtio-serial-pci,") && !holds(&argv, "vsock"));
+	argv_fini(&argv);
+	config.link = LAUNCH_LINK_VHOST_USER_VSOCK;
+	config.kernel_params = "kata.link=vsock:9";
+	make(&config, &argv);
+	cr_expect_eq(count(&argv, "socket,id=agent,fd=11"), 1);
+	cr_expect_eq(count(&argv, "vhost-user-vsock-pci,chardev=agent,disable-legacy=on"), 1);
+	cr_expect_not(holds(&argv, "virtio-serial") || holds(&argv, "virtserialport"));
+	cr_expect(strstr(behind(&argv, "-append"), " kata.link=vsock:1025 kata.link=vsock:9") !=
+		  NULL);
+}
+
 /* The numbers are an agreement with the monitor, so they are written out here. */
 Test(qemu_args, descriptors)
 {
