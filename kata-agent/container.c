@@ -67,6 +67,7 @@ static void forget(struct container *c)
 	}
 	fd_close(&c->cgroup);
 	seccomp_fini(&c->seccomp);
+	free(c->uid_map);
 	uv_close((uv_handle_t *)&c->timer, on_timer_closed);
 }
 
@@ -236,10 +237,27 @@ static struct container *make(struct agent *agent, const char *id, struct error 
 	return c;
 }
 
+/* What its later processes need of the message. */
+static int keep(struct container *c, const struct msg_create *create, struct error *err)
+{
+	c->personality = create->personality;
+	c->user_namespace = create->user_namespace;
+	c->time_namespace = create->time_namespace;
+	c->uid_map = calloc((size_t)create->n_uid_map + 1, sizeof(*c->uid_map));
+	if (c->uid_map == NULL)
+		return error_set(err, ENOMEM, "make a container");
+	for (uint32_t i = 0; i < create->n_uid_map; i++)
+		c->uid_map[i] = create->uid_map[i];
+	c->n_uid_map = create->n_uid_map;
+	for (uint32_t i = 0; i < create->n_start_hooks; i++)
+		c->hooks_ms += 1000ULL * create->start_hooks[i].timeout_s;
+	return seccomp_copy(&create->seccomp, &c->seccomp, err);
+}
+
 /* Everything that holds before its first process is there. */
 static int limit(struct container *c, const struct msg_create *create, struct error *err)
 {
-	int r = seccomp_copy(&create->seccomp, &c->seccomp, err);
+	int r = keep(c, create, err);
 
 	if (r == 0)
 		r = cgroup_set(c->cgroup, create->cgroup, create->n_cgroup, err);

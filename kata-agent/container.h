@@ -20,6 +20,11 @@ struct container {
 	struct msg_seccomp seccomp; /* filter of all its processes */
 	struct process *first;      /* NULL before it is forked */
 	bool joined_pid;            /* its processes do not end with the first by themselves */
+	uint32_t personality;       /* of all its processes too */
+	bool user_namespace, time_namespace;
+	struct msg_id_map *uid_map; /* of the user namespace */
+	uint32_t n_uid_map;
+	uint64_t hooks_ms; /* START may take that long for its hooks alone */
 	bool removing;
 	int64_t deadline; /* of the removal, or of PAUSE */
 	uv_timer_t timer; /* looks again at what waiting or pausing wait for; never both */

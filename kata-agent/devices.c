@@ -4,6 +4,7 @@
  */
 #include "kata-agent/devices.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -126,6 +127,90 @@ int devices_make(int root_fd, const struct msg_device *device, struct error *err
 	if (make(root_fd, device, err) < 0)
 		return error_prefix(err, "device %s", device->path);
 	return 0;
+}
+
+/* What the guest's kernel drives it lists by number. */
+static bool guest_has(const struct msg_device *device)
+{
+	char path[64];
+
+	if (device->kind[0] == 'p')
+		return true;
+	return str_format(path, sizeof(path), "/sys/dev/%s/%u:%u",
+			  device->kind[0] == 'b' ? "block" : "char", device->major,
+			  device->minor) == 0 &&
+	       access(path, F_OK) == 0;
+}
+
+bool devices_are_all_allowed(const struct msg_create *create)
+{
+	for (uint32_t i = create->n_device_rules; i > 0; i--) {
+		const struct msg_device_rule *rule = &create->device_rules[i - 1];
+
+		if (rule->kind[0] == 'a' && rule->major == UINT32_MAX && rule->minor == UINT32_MAX)
+			return rule->allow;
+	}
+	return false;
+}
+
+/* The nodes of one directory of the guest's /dev; below: "" or its name and a slash. */
+static int make_of_guest(int root_fd, const char *below, struct error *err)
+{
+	CLEANUP(dir_close) DIR *dir = NULL;
+	struct dirent *entry;
+	char path[300];
+	int r = 0;
+
+	if (str_format(path, sizeof(path), "/dev/%s", below) < 0 || (dir = opendir(path)) == NULL)
+		return error_set(err, errno, "open the guest's /dev/%s", below);
+	while (r == 0 && (entry = readdir(dir)) != NULL) {
+		char kind[2] = "c";
+		struct msg_device device = { .path = path, .kind = kind };
+		struct stat st;
+
+		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    str_format(path, sizeof(path), "/dev/%s%s", below, entry->d_name) < 0)
+			continue;
+		if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
+			continue;
+		kind[0] = S_ISCHR(st.st_mode) ? 'c' : 'b';
+		device.major = major(st.st_rdev);
+		device.minor = minor(st.st_rdev);
+		device.mode = st.st_mode & 0777;
+		device.uid = st.st_uid;
+		device.gid = st.st_gid;
+		/* The container's own stay: its console, its terminals. */
+		if (!str_eq(path, "/dev/console") && !str_eq(path, "/dev/ptmx"))
+			r = devices_make(root_fd, &device, err);
+	}
+	return r;
+}
+
+int devices_make_asked(int root_fd, const struct msg_create *create, struct error *err)
+{
+	static const char *const places[] = { "", "net/", "input/", "cpu/0/" };
+	bool all = devices_are_all_allowed(create);
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < create->n_devices; i++) {
+		const struct msg_device *d = &create->devices[i];
+
+		if (guest_has(d))
+			r = devices_make(root_fd, d, err);
+		else if (!all)
+			r = error_say(err, ENODEV,
+				      "device %s: the VM has none of number %u:%u, and the host's "
+				      "are not passed on",
+				      d->path, d->major, d->minor);
+	}
+	for (size_t i = 0; r == 0 && all && i < ARRAY_SIZE(places); i++) {
+		char path[32];
+
+		if (str_format(path, sizeof(path), "/dev/%s", places[i]) == 0 &&
+		    access(path, F_OK) == 0)
+			r = make_of_guest(root_fd, places[i], err);
+	}
+	return r;
 }
 
 int devices_make_default(int root_fd, struct error *err)

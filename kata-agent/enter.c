@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -27,9 +28,17 @@
 #include "kata-agent/lookup.h"
 #include "kata-agent/resolve.h"
 #include "kata-agent/rootfs.h"
+#include "kata-agent/scheduling.h"
 #include "kata-agent/seccomp.h"
+#include "kata-agent/start-hooks.h"
 #include "kata-agent/sysctl.h"
 #include "kata-agent/terminal.h"
+#include "kata-agent/time-namespace.h"
+#include "kata-agent/user-namespace.h"
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
 
 /* Where the descriptors of the plan lie once the others are closed. */
 enum { FD_STATUS = 3, FD_INIT, FD_IPC, FD_UTS, FD_FIRST_FREE };
@@ -114,36 +123,51 @@ static int make_container(const struct enter_plan *plan, struct terminal *termin
 			  struct error *err)
 {
 	const char *name = plan->create->hostname;
+	const char *domain = plan->create->domainname;
+	CLEANUP(fd_close) int share = rootfs_open_share(plan->create, plan->share, err);
 	CLEANUP(fd_close) int shm = -1;
-	int r = join_namespaces(plan->ipc_pidfd, plan->uts_pidfd, err);
+	int r = share < 0 ? share : join_namespaces(plan->ipc_pidfd, plan->uts_pidfd, err);
 
 	if (r == 0 && plan->ipc_pidfd >= 0) {
 		shm = join_shm(plan->ipc_pidfd, err);
 		r = shm < 0 && shm != -ENOENT ? shm : 0;
 	}
+	if (r == 0 && plan->time_namespace)
+		r = time_namespace_enter(plan->create->time_offsets, err);
+	if (r == 0 && plan->user_namespace)
+		r = user_namespace_become_root(err);
 	if (r < 0)
 		return r;
-
 	/* Here, not at clone: the namespace's root is the cgroup the process is in now. */
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return error_set(err, errno, "make a cgroup namespace");
 	if (name[0] != '\0' && sethostname(name, strlen(name)) < 0)
 		return error_set(err, errno, "set the host name");
-	r = sysctl_set_all(plan->create->sysctls, plan->create->n_sysctls, err);
+	if (domain[0] != '\0' && setdomainname(domain, strlen(domain)) < 0)
+		return error_set(err, errno, "set the domain name");
+	/* With a user namespace the agent has set those of the network. */
+	r = (plan->user_namespace ? sysctl_set_others : sysctl_set_all)(
+		plan->create->sysctls, plan->create->n_sysctls, err);
 	if (r < 0)
 		return r;
-	return rootfs_enter(plan->create, plan->share, shm, terminal, err);
+	return rootfs_enter(plan->create, share, shm, terminal, err);
 }
 
 /* The pid namespace was chosen by the agent at clone. */
 static int join_container(const struct enter_plan *plan, struct terminal *terminal,
 			  struct error *err)
 {
+	int kinds = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
+		    (plan->time_namespace ? CLONE_NEWTIME : 0) |
+		    (plan->user_namespace ? CLONE_NEWUSER : 0);
 	CLEANUP(fd_close) int root = -1;
+	int r;
 
-	if (setns(plan->init_pidfd, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) <
-	    0)
+	if (setns(plan->init_pidfd, kinds) < 0)
 		return error_set(err, errno, "join the container's namespaces");
+	r = plan->user_namespace ? user_namespace_become_root(err) : 0;
+	if (r < 0)
+		return r;
 	if (!plan->process->terminal)
 		return 0;
 	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -241,7 +265,9 @@ static int change_rights(const struct enter_plan *plan, struct error *err)
 	if (process->has_capabilities)
 		sets = process->capabilities;
 	caps_narrow(&sets, available);
-	r = caps_limit(sets.bounding, err);
+	r = scheduling_set(process, err);
+	if (r == 0)
+		r = caps_limit(sets.bounding, err);
 	if (r == 0 && !process->no_new_privileges)
 		r = seccomp_load(plan->seccomp, err);
 	if (r == 0)
@@ -301,6 +327,8 @@ static int prepare(struct enter_plan *plan, struct error *err)
 	struct terminal terminal = { -1, -1 };
 	int r = take_fds(plan, err);
 
+	if (r == 0 && plan->create != NULL && plan->user_namespace)
+		r = user_namespace_await(plan->status, err);
 	if (r == 0)
 		r = reset_signals(err);
 	if (r == 0)
@@ -316,6 +344,8 @@ static int prepare(struct enter_plan *plan, struct error *err)
 		r = change_rights(plan, err);
 	if (r < 0)
 		return r;
+	if (plan->personality != 0 && personality(plan->personality) < 0)
+		return error_set(err, errno, "set the personality");
 	set_home(plan);
 	return lookup_program(plan->process->args.items[0], lookup_env(plan->env, "PATH"), program,
 			      err);
@@ -352,6 +382,8 @@ void enter_run(const struct enter_plan *prepared)
 		fail(&plan, &err);
 	if (send(plan.status, &ready, 1, MSG_NOSIGNAL) != 1 || await_start(plan.status) < 0)
 		_exit(127);
+	if (plan.create != NULL && start_hooks_run(plan.create, plan.env, &err) < 0)
+		fail(&plan, &err);
 	if (plan.process->no_new_privileges && seccomp_load(plan.seccomp, &err) < 0)
 		fail(&plan, &err);
 	execve(program, plan.process->args.items, plan.env);

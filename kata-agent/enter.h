@@ -3,6 +3,7 @@
  * user, capabilities, and exec at last. Plain code that allocates nothing and speaks to the agent
  * only over one socket (SOCK_SEQPACKET), where each message begins with its kind:
  *
+ *	ENTER_MAPPED    agent: the child's user namespace has its ids
  *	ENTER_TERMINAL  child: the terminal's master comes with it
  *	ENTER_READY     child: everything is done but the exec
  *	ENTER_FAILED    child: a struct enter_failure; the child ends
@@ -20,6 +21,7 @@
 #include "common/protocol.h"
 
 enum enter_kind {
+	ENTER_MAPPED = 'M',
 	ENTER_TERMINAL = 'T',
 	ENTER_READY = 'R',
 	ENTER_FAILED = 'F',
@@ -38,6 +40,9 @@ struct enter_plan {
 	const struct msg_create *create;   /* of a container's first process, else NULL */
 	const struct msg_seccomp *seccomp; /* the container's */
 	const char *share;                 /* first process: path of the shared directory */
+	uint32_t personality;              /* the container's */
+	bool user_namespace;               /* the container has one of its own */
+	bool time_namespace;               /* this too */
 	int init_pidfd;                    /* a further process: whose namespaces it joins */
 	int ipc_pidfd, uts_pidfd;          /* first process: whose it shares; -1: its own */
 	int status;                        /* the socket to the agent */

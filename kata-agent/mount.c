@@ -176,6 +176,18 @@ int mount_set_propagation(int mount_fd, uint32_t propagation, struct error *err)
 	return 0;
 }
 
+/* For the mount and all below it: the options that begin with r, as rro. */
+static int set_for_all(int mount_fd, const struct msg_mount *m, struct error *err)
+{
+	struct mount_attr attr = { .attr_set = m->all_set, .attr_clr = m->all_clear };
+
+	if (attr.attr_set == 0 && attr.attr_clr == 0)
+		return 0;
+	if (mount_setattr(mount_fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+		return error_set(err, errno, "set the recursive flags of a mount");
+	return 0;
+}
+
 int mount_attach(int mount_fd, int target_fd, struct error *err)
 {
 	if (move_mount(mount_fd, "", target_fd, "",
@@ -253,6 +265,28 @@ static int make_tmpfs(int target_fd, const struct msg_mount *m, struct error *er
 	return steal_fd(&fd);
 }
 
+/*
+ * A sysfs shows the network, and that is the VM's: only who owns it may mount one. A container with
+ * a user namespace gets the guest's instead, as runc does it.
+ */
+static int make_sysfs(const struct msg_mount *m, struct error *err)
+{
+	CLEANUP(fd_close) int place = -1;
+	CLEANUP(fd_close) int copy = -1;
+	int fd = mount_new("sysfs", m->source, m->flags, m->data, err), r;
+
+	if (fd != -EPERM)
+		return fd;
+	place = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (place < 0)
+		return error_set(err, errno, "open the guest's /sys");
+	copy = mount_clone(place, true, err);
+	if (copy < 0)
+		return copy;
+	r = mount_set_flags(copy, m->flags, err);
+	return r < 0 ? r : steal_fd(&copy);
+}
+
 /* A detached mount of any other type. cgroup is always the one hierarchy that the guest has. */
 static int make_filesystem(int target_fd, const struct msg_mount *m, struct error *err)
 {
@@ -260,6 +294,8 @@ static int make_filesystem(int target_fd, const struct msg_mount *m, struct erro
 		return make_tmpfs(target_fd, m, err);
 	if (str_eq(m->type, "cgroup") || str_eq(m->type, "cgroup2"))
 		return mount_new("cgroup2", "cgroup", m->flags, "", err);
+	if (str_eq(m->type, "sysfs"))
+		return make_sysfs(m, err);
 	return mount_new(m->type, m->source, m->flags, m->data, err);
 }
 
@@ -284,7 +320,9 @@ static int apply(int root_fd, int share_fd, const struct msg_mount *m, struct er
 		fd = make_filesystem(target, m, err);
 	if (fd < 0)
 		return fd;
-	r = mount_set_propagation(fd, m->propagation, err);
+	r = set_for_all(fd, m, err);
+	if (r == 0)
+		r = mount_set_propagation(fd, m->propagation, err);
 	return r < 0 ? r : mount_attach(fd, target, err);
 }
 

@@ -33,7 +33,7 @@ int mount_attach(int mount_fd, int target_fd, struct error *err);
 /* Puts a detached mount of a directory at path below root, which is made when it misses. */
 int mount_put(int root_fd, const char *path, int mount_fd, struct error *err);
 
-/* One mount of a container: root is its root, share the shared directory. */
+/* One mount of a container: root is its root, share where sources of type share lie. */
 int mount_apply(int root_fd, int share_fd, const struct msg_mount *m, struct error *err);
 
 /*

@@ -379,7 +379,8 @@ int process_run(struct process *process, const struct client_request *request, s
 		return error_set(err, errno, "start the process");
 	process->state = PROCESS_STARTING;
 	process->waiting = *request;
-	uv_timer_start(&process->timer, on_deadline, PROCESS_PREPARE_MS, 0);
+	uv_timer_start(&process->timer, on_deadline,
+		       PROCESS_PREPARE_MS + (process->first ? process->container->hooks_ms : 0), 0);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -21,16 +22,38 @@
 /* The tree while it is built. */
 struct tree {
 	const struct msg_create *create;
-	int share; /* the shared directory */
+	int share; /* the container's part of the shared directory; borrowed */
 	int root;  /* the container's root, attached over its own place in that */
 	int null;  /* the guest's null device */
 };
 
 static void tree_close(struct tree *t)
 {
-	fd_close(&t->share);
 	fd_close(&t->root);
 	fd_close(&t->null);
+}
+
+/* The length of the first word of a path below the share, with its slash; 0 when it is all. */
+static size_t part_length(const char *path)
+{
+	const char *slash = strchr(path, '/');
+
+	return slash == NULL ? 0 : (size_t)(slash - path) + 1;
+}
+
+int rootfs_open_share(const struct msg_create *create, const char *path, struct error *err)
+{
+	CLEANUP(fd_close) int share = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char part[NAME_MAX + 1];
+	size_t len = part_length(create->rootfs);
+	int fd;
+
+	if (share < 0)
+		return error_set(err, errno, "open the shared directory");
+	if (str_format(part, sizeof(part), "%.*s", (int)len, create->rootfs) < 0)
+		return error_say(err, ENAMETOOLONG, "root of the container");
+	fd = resolve_open(share, len > 0 ? part : ".", O_PATH | O_DIRECTORY, err);
+	return fd < 0 ? error_prefix(err, "root of the container") : fd;
 }
 
 /* pivot_root(2) wants a mount: the root is bound over its own place, which only we see. */
@@ -40,7 +63,8 @@ static int open_root(struct tree *t, struct error *err)
 	CLEANUP(fd_close) int copy = -1;
 	int r;
 
-	source = resolve_open(t->share, t->create->rootfs, O_PATH | O_DIRECTORY, err);
+	source = resolve_open(t->share, t->create->rootfs + part_length(t->create->rootfs),
+			      O_PATH | O_DIRECTORY, err);
 	if (source < 0)
 		return error_prefix(err, "root of the container");
 	copy = mount_clone(source, true, err);
@@ -55,13 +79,10 @@ static int open_root(struct tree *t, struct error *err)
 	return 0;
 }
 
-static int open_tree_fds(struct tree *t, const char *share, struct error *err)
+static int open_tree_fds(struct tree *t, struct error *err)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return error_set(err, errno, "make the container's mounts private");
-	t->share = open(share, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (t->share < 0)
-		return error_set(err, errno, "open the shared directory");
 	t->null = devices_open_null(err);
 	return t->null < 0 ? t->null : open_root(t, err);
 }
@@ -86,9 +107,7 @@ static int fill_dev(struct tree *t, struct error *err)
 	if (has_own_dev(t->create))
 		return 0;
 	r = devices_make_default(t->root, err);
-	for (uint32_t i = 0; r == 0 && i < t->create->n_devices; i++)
-		r = devices_make(t->root, &t->create->devices[i], err);
-	return r;
+	return r < 0 ? r : devices_make_asked(t->root, t->create, err);
 }
 
 static int open_terminal(struct tree *t, struct terminal *ret_terminal, struct error *err)
@@ -193,16 +212,30 @@ static bool is_shm(const struct msg_mount *m)
 	return str_eq(m->destination, "/dev/shm") && str_eq(m->type, "tmpfs");
 }
 
-int rootfs_enter(const struct msg_create *create, const char *share, int shm,
-		 struct terminal *ret_terminal, struct error *err)
+static int apply_mount(struct tree *t, const struct msg_mount *wanted, struct error *err)
 {
-	CLEANUP(tree_close) struct tree t = { create, -1, -1, -1 };
-	int r = open_tree_fds(&t, share, err);
+	size_t len = part_length(t->create->rootfs);
+	struct msg_mount mount = *wanted;
+
+	if (str_eq(mount.type, "share")) {
+		if (strncmp(mount.source, t->create->rootfs, len) != 0)
+			return error_say(err, EINVAL, "mount %s: %s is not the container's",
+					 mount.destination, mount.source);
+		mount.source += len;
+	}
+	return mount_apply(t->root, t->share, &mount, err);
+}
+
+int rootfs_enter(const struct msg_create *create, int share, int shm, struct terminal *ret_terminal,
+		 struct error *err)
+{
+	CLEANUP(tree_close) struct tree t = { create, share, -1, -1 };
+	int r = open_tree_fds(&t, err);
 
 	for (uint32_t i = 0; r == 0 && i < create->n_mounts; i++)
 		r = shm >= 0 && is_shm(&create->mounts[i])
 			    ? mount_put(t.root, create->mounts[i].destination, shm, err)
-			    : mount_apply(t.root, t.share, &create->mounts[i], err);
+			    : apply_mount(&t, &create->mounts[i], err);
 	if (r == 0)
 		r = fill_dev(&t, err);
 	if (r == 0)

@@ -18,6 +18,8 @@
 #include "common/log.h"
 #include "kata-agent/container.h"
 #include "kata-agent/enter.h"
+#include "kata-agent/sysctl.h"
+#include "kata-agent/user-namespace.h"
 
 /*
  * A further process is born into the container's pid namespace, and the first one of a container
@@ -98,7 +100,8 @@ static pid_t clone_child(struct container *c, const struct joined *joined, int *
 	int r;
 
 	if (joined != NULL)
-		args.flags |= own_namespaces(joined);
+		args.flags |=
+			own_namespaces(joined) | (c->user_namespace ? (uint64_t)CLONE_NEWUSER : 0);
 	r = born_in < 0 ? 0 : point_children(born_in, err);
 	if (r < 0)
 		return r;
@@ -161,14 +164,20 @@ int spawn_process(struct container *container, const struct msg_process *wanted,
 	r = copy_arrays(wanted, &prepared, err);
 	if (r == 0 && create != NULL)
 		r = find_all_joined(agent, create, &joined, err);
+	if (r == 0 && create != NULL && create->user_namespace)
+		r = sysctl_set_net(create->sysctls, create->n_sysctls, err);
 	if (r == 0 && !wanted->terminal)
-		r = streams_make_pipes(streams, wanted->uid, prepared.ends, err);
+		r = streams_make_pipes(streams, user_namespace_uid(container, wanted->uid),
+				       prepared.ends, err);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set(err, errno, "make a socket");
 	prepared.status = pair[1];
 	plan.seccomp = &container->seccomp;
+	plan.personality = container->personality;
+	plan.user_namespace = container->user_namespace;
+	plan.time_namespace = container->time_namespace;
 	plan.share = agent->options.share;
 	if (create == NULL)
 		plan.init_pidfd = container->first->pidfd;
@@ -185,6 +194,14 @@ int spawn_process(struct container *container, const struct msg_process *wanted,
 	if (pid < 0) {
 		close(pair[0]);
 		return pid;
+	}
+	/* A child that is not told ends; the caller knows nothing of it yet. */
+	if (create != NULL && create->user_namespace &&
+	    (r = user_namespace_map(pid, pair[0], create, err)) < 0) {
+		close(pair[0]);
+		kill(pid, SIGKILL);
+		close(pidfd);
+		return r;
 	}
 	*ret_spawned = (struct spawned){ .pid = pid, .pidfd = pidfd, .status = pair[0] };
 	return 0;

@@ -70,20 +70,49 @@ static int set(int proc, const struct msg_sysctl *sysctl, struct error *err)
 	return 0;
 }
 
-int sysctl_set_all(const struct msg_sysctl *sysctls, uint32_t count, struct error *err)
+/* Which of the parameters are set in one go. */
+enum part { ALL, NET_ONLY, ALL_BUT_NET };
+
+static bool is_wanted(const struct msg_sysctl *sysctl, enum part part)
+{
+	return part == ALL || str_starts(sysctl->path, "net/") == (part == NET_ONLY);
+}
+
+static int set_part(const struct msg_sysctl *sysctls, uint32_t count, enum part part,
+		    struct error *err)
 {
 	CLEANUP(fd_close) int proc = -1;
+	uint32_t wanted = 0;
 	int r = 0;
 
-	if (count == 0)
+	for (uint32_t i = 0; i < count; i++)
+		wanted += is_wanted(&sysctls[i], part);
+	if (wanted == 0)
 		return 0;
 	proc = mount_new("proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "", err);
 	if (proc < 0)
 		return error_prefix(err, "kernel parameters");
 	for (uint32_t i = 0; r == 0 && i < count; i++) {
+		if (!is_wanted(&sysctls[i], part))
+			continue;
 		r = set(proc, &sysctls[i], err);
 		if (r < 0)
 			return error_prefix(err, "kernel parameter %s", sysctls[i].path);
 	}
 	return r;
+}
+
+int sysctl_set_all(const struct msg_sysctl *sysctls, uint32_t count, struct error *err)
+{
+	return set_part(sysctls, count, ALL, err);
+}
+
+int sysctl_set_net(const struct msg_sysctl *sysctls, uint32_t count, struct error *err)
+{
+	return set_part(sysctls, count, NET_ONLY, err);
+}
+
+int sysctl_set_others(const struct msg_sysctl *sysctls, uint32_t count, struct error *err)
+{
+	return set_part(sysctls, count, ALL_BUT_NET, err);
 }

@@ -315,7 +315,8 @@ static int start_shim(struct creation *c, struct error *err)
 /* What later verbs need of config.json even when the bundle has changed or is gone by then. */
 static int keep_spec(struct creation *c, struct error *err)
 {
-	if (c->spec->hooks[HOOK_POSTSTART].count == 0 && c->spec->hooks[HOOK_POSTSTOP].count == 0)
+	if (c->spec->hooks[HOOK_POSTSTART].count == 0 && c->spec->hooks[HOOK_POSTSTOP].count == 0 &&
+	    c->spec->hooks[HOOK_START_CONTAINER].count == 0)
 		return 0;
 	return container_keep_spec(&c->store, &c->state, err);
 }
@@ -336,6 +337,8 @@ static int prepare_network(struct creation *c, struct error *err)
 	r = hooks_run(c->spec, HOOK_PRESTART, &creating, err);
 	if (r == 0)
 		r = hooks_run(c->spec, HOOK_CREATE_RUNTIME, &creating, err);
+	if (r == 0)
+		r = hooks_run(c->spec, HOOK_CREATE_CONTAINER, &creating, err);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", c->shim.process.pid);

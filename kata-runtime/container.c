@@ -131,6 +131,17 @@ static void run_hooks(const struct spec *spec, enum spec_hook_kind kind, const c
 		hooks_run_all(spec, kind, &state);
 }
 
+/* How long START may take: the hooks of the container run first. */
+static int64_t start_ms(const struct spec *spec)
+{
+	const struct spec_hooks *hooks = &spec->hooks[HOOK_START_CONTAINER];
+	int64_t ms = 0;
+
+	for (uint32_t i = 0; i < hooks->count; i++)
+		ms += 1000LL * hooks_timeout_s(&hooks->items[i]);
+	return ms;
+}
+
 /* --- start ---------------------------------------------------------------------------------- */
 
 static int start_locked(const struct store *store, struct state *state, struct error *err)
@@ -157,8 +168,11 @@ static int start_locked(const struct store *store, struct state *state, struct e
 		r = sandbox_connect(store, state, &decoder, deadline_in_ms(AGENT_MS), err);
 	if (r < 0)
 		return r;
+	load_kept_spec(store, state, &spec);
 	start.handle = state->handle;
-	r = decoder_request(&decoder, MSG_START, &start, deadline_in_ms(AGENT_MS), NULL, NULL, err);
+	r = decoder_request(&decoder, MSG_START, &start,
+			    deadline_in_ms(AGENT_MS + (spec != NULL ? start_ms(spec) : 0)), NULL,
+			    NULL, err);
 	if (r < 0)
 		return r;
 	state->status = STATUS_RUNNING;
@@ -166,7 +180,6 @@ static int start_locked(const struct store *store, struct state *state, struct e
 	r = store_write_state(store, state, err);
 	if (r < 0)
 		return r;
-	load_kept_spec(store, state, &spec);
 	run_hooks(spec, HOOK_POSTSTART, state->id, "running", state->shim.pid);
 	return 0;
 }

@@ -5,12 +5,17 @@
 #include "kata-runtime/guest-spec.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
 
 #include "common/cleanup.h"
 #include "common/str.h"
+#include "kata-runtime/hooks.h"
 #include "kata-runtime/seccomp.h"
 #include "kata-runtime/share.h"
 #include "kata-runtime/spec-mount.h"
@@ -51,6 +56,15 @@ int guest_process_make(const struct spec_process *process, struct msg_process *r
 		.n_rlimits = process->n_rlimits,
 		.has_oom_score_adj = process->has_oom_score_adj,
 		.oom_score_adj = process->oom_score_adj,
+		.scheduler = { .wanted = process->has_scheduler,
+			       .policy = process->scheduler.policy,
+			       .nice = process->scheduler.nice,
+			       .priority = process->scheduler.priority,
+			       .flags = process->scheduler.flags,
+			       .runtime = process->scheduler.runtime,
+			       .deadline = process->scheduler.deadline,
+			       .period = process->scheduler.period },
+		.io_priority = process->io_priority,
 	};
 	ret->groups = calloc(process->n_groups + 1UL, sizeof(*ret->groups));
 	ret->rlimits = calloc(process->n_rlimits + 1UL, sizeof(*ret->rlimits));
@@ -75,7 +89,8 @@ static int check_namespaces(const struct spec *spec, struct error *err)
 		const char *name;
 	} own[] = { { NAMESPACE_PID, "pid" },       { NAMESPACE_IPC, "ipc" },
 		    { NAMESPACE_UTS, "uts" },       { NAMESPACE_MOUNT, "mount" },
-		    { NAMESPACE_CGROUP, "cgroup" }, { NAMESPACE_TIME, "time" } };
+		    { NAMESPACE_CGROUP, "cgroup" }, { NAMESPACE_TIME, "time" },
+		    { NAMESPACE_USER, "user" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
 		const struct spec_namespace *n = &spec->namespaces[own[i].type];
@@ -106,6 +121,20 @@ static int add_share(struct guest_spec *guest, const char *container, const char
 	return 0;
 }
 
+/*
+ * The size that the host's has, since an engine that makes it takes its --shm-size there. Nothing
+ * else of it can be used: memory is not shared with a VM.
+ */
+static void shm_options(const char *source, char *text, size_t size)
+{
+	struct statfs fs;
+	uint64_t bytes = 64 << 20;
+
+	if (statfs(source, &fs) == 0 && fs.f_type == TMPFS_MAGIC && fs.f_blocks > 0)
+		bytes = (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize;
+	snprintf(text, size, "mode=1777,size=%" PRIu64, bytes);
+}
+
 /* A bind mount of the host's shared memory would share nothing with the host: the guest's own. */
 static bool is_shm(const struct spec_mount *m)
 {
@@ -131,17 +160,22 @@ static int make_mount(struct guest_spec *guest, const char *container, const str
 				     .flags = options->flags,
 				     .propagation = options->propagation,
 				     .data = options->data,
-				     .copy_up = options->copy_up };
+				     .copy_up = options->copy_up,
+				     .all_set = options->all_set,
+				     .all_clear = options->all_clear };
 	if (!bind)
 		return 0;
 	if (is_shm(m)) {
 		mount->type = "tmpfs";
 		mount->source = "shm";
 		mount->flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-		mount->data = "mode=1777,size=65536k";
+		shm_options(m->source, guest->shm, sizeof(guest->shm));
+		mount->data = guest->shm;
 		return 0;
 	}
-	return add_share(guest, container, m->source, number, (options->flags & MS_RDONLY) != 0,
+	return add_share(guest, container, m->source, number,
+			 (options->flags & MS_RDONLY) != 0 ||
+				 (options->all_set & MOUNT_ATTR_RDONLY) != 0,
 			 mount, err);
 }
 
@@ -168,6 +202,70 @@ static int make_devices(const struct spec *spec, struct msg_create *create, stru
 			.gid = d->gid,
 		};
 	}
+	return 0;
+}
+
+static int make_id_maps(const struct spec *spec, struct msg_create *create, struct error *err)
+{
+	const struct {
+		const struct spec_id_map *from;
+		uint32_t count;
+		struct msg_id_map **to;
+		uint32_t *n_to;
+	} maps[] = {
+		{ spec->uid_map, spec->n_uid_map, &create->uid_map, &create->n_uid_map },
+		{ spec->gid_map, spec->n_gid_map, &create->gid_map, &create->n_gid_map },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		struct msg_id_map *to = calloc(maps[i].count + 1UL, sizeof(*to));
+
+		if (to == NULL)
+			return error_set(err, ENOMEM, "user namespace");
+		for (uint32_t k = 0; k < maps[i].count; k++)
+			to[k] = (struct msg_id_map){ .container = maps[i].from[k].container,
+						     .host = maps[i].from[k].host,
+						     .size = maps[i].from[k].size };
+		*maps[i].to = to;
+		*maps[i].n_to = maps[i].count;
+	}
+	return 0;
+}
+
+/* Namespaces that a container may have or not; the others it always has. */
+static int make_namespaces(const struct spec *spec, struct msg_create *create, struct error *err)
+{
+	create->domainname = spec->domainname;
+	create->personality = spec->personality;
+	create->time_namespace = spec->namespaces[NAMESPACE_TIME].wanted;
+	create->time_offsets = (char *)spec->time_offsets;
+	create->user_namespace = spec->namespaces[NAMESPACE_USER].wanted;
+	return make_id_maps(spec, create, err);
+}
+
+/* In the guest the container's first process is number 1 of its pid namespace. */
+static int make_hooks(const struct spec *spec, struct guest_spec *guest, struct error *err)
+{
+	const struct hooks_state state = { .id = guest->create.container,
+					   .status = "created",
+					   .pid = 1 };
+	const struct spec_hooks *hooks = &spec->hooks[HOOK_START_CONTAINER];
+	struct msg_create *create = &guest->create;
+
+	if (hooks->count == 0)
+		return 0;
+	create->start_hooks = calloc(hooks->count, sizeof(*create->start_hooks));
+	guest->hook_state = hooks_state_json(spec, &state);
+	if (create->start_hooks == NULL || guest->hook_state == NULL)
+		return error_set(err, ENOMEM, "hooks");
+	create->n_start_hooks = hooks->count;
+	create->hook_state = guest->hook_state;
+	for (uint32_t i = 0; i < hooks->count; i++)
+		create->start_hooks[i] =
+			(struct msg_hook){ .path = hooks->items[i].path,
+					   .args = hooks->items[i].args,
+					   .env = hooks->items[i].env,
+					   .timeout_s = hooks_timeout_s(&hooks->items[i]) };
 	return 0;
 }
 
@@ -227,6 +325,10 @@ static int fill(const struct spec *spec, const char *container, struct guest_spe
 	if (r == 0)
 		r = guest_process_make(&spec->process, &create->process, err);
 	if (r == 0)
+		r = make_namespaces(spec, create, err);
+	if (r == 0)
+		r = make_hooks(spec, guest, err);
+	if (r == 0)
 		r = make_devices(spec, create, err);
 	if (r == 0)
 		r = make_limits(spec, guest, err);
@@ -281,6 +383,10 @@ void guest_spec_fini(struct guest_spec *guest)
 	free(guest->create.devices);
 	free(guest->create.sysctls);
 	free(guest->sysctls);
+	free(guest->create.start_hooks);
+	free(guest->create.uid_map);
+	free(guest->create.gid_map);
+	free(guest->hook_state);
 	resources_fini(&guest->resources);
 	buf_fini(&guest->seccomp);
 	*guest = (struct guest_spec){ 0 };

@@ -29,6 +29,8 @@ struct guest_spec {
 	struct resources resources;
 	struct buf seccomp;   /* the program */
 	char (*sysctls)[256]; /* their paths */
+	char shm[64];         /* options of the guest's /dev/shm in the place of the host's */
+	char *hook_state;
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <stdnoreturn.h>
@@ -48,6 +49,11 @@ char *hooks_state_json(const struct spec *spec, const struct hooks_state *state)
 	return text;
 }
 
+uint32_t hooks_timeout_s(const struct spec_hook *hook)
+{
+	return hook->timeout_s != 0 ? hook->timeout_s : HOOKS_TIMEOUT_S;
+}
+
 /* Standard input that needs nobody to write it while the hook runs. */
 static int make_input(const char *text, struct error *err)
 {
@@ -59,8 +65,16 @@ static int make_input(const char *text, struct error *err)
 	return steal_fd(&fd);
 }
 
-static noreturn void child(const struct spec *spec, const struct spec_hook *hook, int input,
-			   int output)
+/* What a host has of a container's namespaces are its shim's. */
+static int join(pid_t shim)
+{
+	CLEANUP(fd_close) int pidfd = pidfd_open(shim, 0);
+
+	return pidfd < 0 ? -1 : setns(pidfd, CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC);
+}
+
+static noreturn void child(const struct spec *spec, const struct spec_hook *hook, pid_t joined,
+			   int input, int output)
 {
 	char *const fallback[] = { hook->path, NULL };
 	char *const *argv = hook->args.count > 0 ? hook->args.items : fallback;
@@ -74,6 +88,10 @@ static noreturn void child(const struct spec *spec, const struct spec_hook *hook
 	if (dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0 ||
 	    close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0 || chdir(spec->bundle) < 0)
 		_exit(126);
+	if (joined > 0 && join(joined) < 0) {
+		dprintf(2, "join the namespaces of the shim: %s", error_reason(errno));
+		_exit(126);
+	}
 	/* As runc does: without an environment of its own it has the runtime's. */
 	execve(hook->path, argv, hook->env.count > 0 ? hook->env.items : environ);
 	dprintf(2, "exec: %s", error_reason(errno));
@@ -145,8 +163,6 @@ static int wait_hook(pid_t pid, int output_fd, uint32_t timeout_s, struct error 
 	struct output output = { .len = 0 };
 	int status = 0, r;
 
-	if (timeout_s == 0)
-		timeout_s = HOOKS_TIMEOUT_S;
 	r = pidfd < 0 ? -errno
 		      : follow(pidfd, output_fd, &output, deadline_in_ms(1000LL * timeout_s));
 	if (r < 0)
@@ -161,8 +177,8 @@ static int wait_hook(pid_t pid, int output_fd, uint32_t timeout_s, struct error 
 	return r < 0 ? error_set(err, -r, "wait for it") : judge(status, &output, err);
 }
 
-static int run_one(const struct spec *spec, const struct spec_hook *hook, const char *state,
-		   struct error *err)
+static int run_one(const struct spec *spec, const struct spec_hook *hook, pid_t joined,
+		   const char *state, struct error *err)
 {
 	CLEANUP(fd_close) int input = make_input(state, err);
 	CLEANUP(fd_close) int reader = -1;
@@ -182,16 +198,18 @@ static int run_one(const struct spec *spec, const struct spec_hook *hook, const 
 	if (pid < 0)
 		return error_set(err, errno, "fork");
 	if (pid == 0)
-		child(spec, hook, input, writer);
+		child(spec, hook, joined, input, writer);
 	fd_close(&writer);
-	return wait_hook(pid, reader, hook->timeout_s, err);
+	return wait_hook(pid, reader, hooks_timeout_s(hook), err);
 }
 
-static int run_named(const struct spec *spec, enum spec_hook_kind kind, uint32_t i,
+static int run_named(const struct spec *spec, enum spec_hook_kind kind, uint32_t i, pid_t pid,
 		     const char *state, struct error *err)
 {
 	const struct spec_hook *hook = &spec->hooks[kind].items[i];
-	int r = state == NULL ? error_set(err, ENOMEM, "state") : run_one(spec, hook, state, err);
+	pid_t joined = kind == HOOK_CREATE_CONTAINER ? pid : 0;
+	int r = state == NULL ? error_set(err, ENOMEM, "state")
+			      : run_one(spec, hook, joined, state, err);
 
 	if (r < 0)
 		return error_prefix(err, "hooks.%s[%u] %s", spec_hook_kind_name(kind), i,
@@ -210,7 +228,7 @@ int hooks_run(const struct spec *spec, enum spec_hook_kind kind, const struct ho
 		return 0;
 	text = hooks_state_json(spec, state);
 	for (uint32_t i = 0; i < spec->hooks[kind].count && r == 0; i++)
-		r = run_named(spec, kind, i, text, err);
+		r = run_named(spec, kind, i, state->pid, text, err);
 	return r;
 }
 
@@ -224,6 +242,6 @@ void hooks_run_all(const struct spec *spec, enum spec_hook_kind kind,
 		return;
 	text = hooks_state_json(spec, state);
 	for (uint32_t i = 0; i < spec->hooks[kind].count; i++)
-		if (run_named(spec, kind, i, text, &err) < 0)
+		if (run_named(spec, kind, i, state->pid, text, &err) < 0)
 			log_error("a hook failed", KV_ERR(&err));
 }

@@ -1,4 +1,8 @@
-/* OCI hooks that run on the host: prestart, createRuntime, poststart, poststop. */
+/*
+ * OCI hooks that run on the host: all but startContainer, which the guest runs. createContainer
+ * hooks are found on the host and run in the container's network, uts and ipc namespaces there,
+ * which its shim holds; the container's file tree is the one the bundle names.
+ */
 #ifndef KATA_RUNTIME_HOOKS_H
 #define KATA_RUNTIME_HOOKS_H
 
@@ -10,14 +14,14 @@
 /* What a hook gets to know: the OCI state, as JSON on its standard input. */
 struct hooks_state {
 	const char *id;
-	const char *status; /* "creating", "running", "stopped" */
+	const char *status; /* "creating", "created", "running", "stopped" */
 	pid_t pid;          /* stands in for the container; 0: none any more */
 };
 
 /*
- * Runs the hooks of a kind in their order, in the runtime's namespaces, with the bundle as working
- * directory. The first that fails ends it: -EIO with what it said, or -ETIMEDOUT after it was
- * killed. Without a timeout of its own a hook has HOOKS_TIMEOUT_S.
+ * Runs the hooks of a kind in their order with the bundle as working directory. The first that
+ * fails ends it: -EIO with what it said, or -ETIMEDOUT after it was killed. Without a timeout of
+ * its own a hook has HOOKS_TIMEOUT_S.
  */
 enum { HOOKS_TIMEOUT_S = 300 };
 int hooks_run(const struct spec *spec, enum spec_hook_kind kind, const struct hooks_state *state,
@@ -26,6 +30,9 @@ int hooks_run(const struct spec *spec, enum spec_hook_kind kind, const struct ho
 /* As hooks_run, but all are run, and what fails is logged. */
 void hooks_run_all(const struct spec *spec, enum spec_hook_kind kind,
 		   const struct hooks_state *state);
+
+/* The time a hook has. */
+uint32_t hooks_timeout_s(const struct spec_hook *hook);
 
 /* The OCI state of a bundle: to be freed; NULL when memory is out. */
 char *hooks_state_json(const struct spec *spec, const struct hooks_state *state);

@@ -2,72 +2,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 
 #include "common/cleanup.h"
 #include "common/str.h"
 #include "kata-runtime/spec-mount.h"
 #include "kata-runtime/spec-parse.h"
-
-static const char *const namespace_names[NAMESPACE_TYPES] = {
-	[NAMESPACE_PID] = "pid",   [NAMESPACE_NETWORK] = "network", [NAMESPACE_MOUNT] = "mount",
-	[NAMESPACE_IPC] = "ipc",   [NAMESPACE_UTS] = "uts",         [NAMESPACE_CGROUP] = "cgroup",
-	[NAMESPACE_TIME] = "time",
-};
-
-const char *spec_namespace_name(enum spec_namespace_type type)
-{
-	return namespace_names[type];
-}
-
-static int read_namespace(const struct json_at *at, struct spec *spec, struct error *err)
-{
-	struct json_at member = { .file = at->file, .up = at, .key = "type" };
-	CLEANUP(freep) char *type = NULL;
-	struct spec_namespace *ns;
-	size_t i;
-	int r = json_need_object(at, err);
-
-	if (r < 0 || (r = json_get_string(at, "type", 32, &type, err)) < 0)
-		return r;
-	if (type != NULL && str_eq(type, "user"))
-		return json_error(&member, err, "user namespaces are not supported");
-	for (i = 0; i < NAMESPACE_TYPES; i++)
-		if (type != NULL && str_eq(type, namespace_names[i]))
-			break;
-	if (i == NAMESPACE_TYPES)
-		return json_error(&member, err, "expected the type of a namespace");
-	ns = &spec->namespaces[i];
-	if (ns->wanted)
-		return json_error(&member, err, "this namespace is there twice");
-	ns->wanted = true;
-	r = json_get_string(at, "path", SPEC_PATH_MAX, &ns->path, err);
-	if (r < 0)
-		return r;
-	member.key = "path";
-	if (ns->path[0] != '\0' && ns->path[0] != '/')
-		return json_error(&member, err, "expected an absolute path");
-	if (ns->path[0] != '\0' && i == NAMESPACE_MOUNT)
-		return json_error(&member, err, "joining a mount namespace is not supported");
-	if (i == NAMESPACE_TIME || (ns->path[0] != '\0' && i == NAMESPACE_CGROUP))
-		return spec_note(&spec->unapplied, at, err);
-	return 0;
-}
-
-static int read_namespaces(const struct json_at *at, struct spec *spec, struct error *err)
-{
-	struct json_at list;
-	int r;
-
-	if (!json_member(at, "namespaces", &list))
-		return 0;
-	r = json_need_list(&list, 16, err);
-	for (size_t i = 0; r == 0 && i < json_count(&list); i++) {
-		struct json_at item = json_item(&list, i);
-
-		r = read_namespace(&item, spec, err);
-	}
-	return r;
-}
 
 static int read_device(const struct json_at *at, struct spec_device *ret, struct error *err)
 {
@@ -128,14 +68,44 @@ static int read_paths(const struct json_at *at, const char *key, struct wire_str
 	return r;
 }
 
-/* Whether a mapping is there that this version would have to apply. */
-static int refuse_mappings(const struct json_at *at, struct error *err)
+static int read_personality(const struct json_at *at, struct spec *spec, struct error *err)
 {
+	static const struct spec_word domains[] = { { "LINUX", PER_LINUX },
+						    { "LINUX32", PER_LINUX32 } };
+	struct json_at member, domain, flags;
+	int r;
+
+	if (!json_member(at, "personality", &member) || !spec_says(&member))
+		return 0;
+	r = json_need_object(&member, err);
+	if (r == 0)
+		r = spec_get_word(&member, "domain", domains, ARRAY_SIZE(domains),
+				  "LINUX or LINUX32", &spec->personality, err);
+	if (r < 0)
+		return r;
+	domain = (struct json_at){ .file = at->file, .up = &member, .key = "domain" };
+	if (r == 0)
+		return json_error(&domain, err, "expected LINUX or LINUX32");
+	/* The specification has the list and no flag that could stand in it. */
+	if (json_member(&member, "flags", &flags) && spec_says(&flags))
+		return json_error(&flags, err, "no flag of a personality is known");
+	return 0;
+}
+
+/* What is asked of the host, and what no guest has. */
+static int refuse(const struct json_at *at, struct error *err)
+{
+	static const struct {
+		const char *key, *why;
+	} refused[] = {
+		{ "intelRdt", "a VM has no share of the host's caches that could be set" },
+		{ "netDevices", "a device of the host's network cannot be moved into a VM" },
+	};
 	struct json_at member;
 
-	if ((json_member(at, "uidMappings", &member) && spec_says(&member)) ||
-	    (json_member(at, "gidMappings", &member) && spec_says(&member)))
-		return json_error(&member, err, "user namespaces are not supported");
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+		if (json_member(at, refused[i].key, &member) && spec_says(&member))
+			return json_error(&member, err, "%s", refused[i].why);
 	return 0;
 }
 
@@ -156,18 +126,20 @@ static int read_propagation(const struct json_at *at, struct spec *spec, struct 
 
 int spec_read_linux(const struct json_at *at, struct spec *spec, struct error *err)
 {
-	static const char *const known[] = { "namespaces",    "uidMappings",       "gidMappings",
-					     "devices",       "cgroupsPath",       "resources",
-					     "maskedPaths",   "rootfsPropagation", "sysctl",
-					     "readonlyPaths", "seccomp",           NULL };
+	static const char *const known[] = {
+		"namespaces", "uidMappings", "gidMappings",       "devices", "cgroupsPath",
+		"resources",  "maskedPaths", "rootfsPropagation", "sysctl",  "readonlyPaths",
+		"seccomp",    "timeOffsets", "personality",       NULL
+	};
 	struct json_at member;
 	int r = json_need_object(at, err);
 
-	if (r < 0 || (r = refuse_mappings(at, err)) < 0 ||
-	    (r = read_namespaces(at, spec, err)) < 0 || (r = read_devices(at, spec, err)) < 0 ||
+	if (r < 0 || (r = refuse(at, err)) < 0 || (r = spec_read_namespaces(at, spec, err)) < 0 ||
+	    (r = read_devices(at, spec, err)) < 0 ||
 	    (r = read_paths(at, "maskedPaths", &spec->masked_paths, err)) < 0 ||
 	    (r = read_paths(at, "readonlyPaths", &spec->readonly_paths, err)) < 0 ||
 	    (r = read_propagation(at, spec, err)) < 0 ||
+	    (r = read_personality(at, spec, err)) < 0 ||
 	    (r = json_get_string(at, "cgroupsPath", SPEC_PATH_MAX, &spec->cgroups_path, err)) < 0)
 		return r;
 	if (json_member(at, "sysctl", &member) &&
@@ -179,6 +151,6 @@ int spec_read_linux(const struct json_at *at, struct spec *spec, struct error *e
 	if (json_member(at, "seccomp", &member) &&
 	    (r = spec_read_seccomp(&member, &spec->seccomp, err)) < 0)
 		return r;
-	/* personality, intelRdt, timeOffsets, mountLabel and what is newer than this. */
+	/* mountLabel, which SELinux would read, and what is newer than this. */
 	return spec_note_unknown(&spec->unapplied, at, known, err);
 }

@@ -14,7 +14,7 @@
 #define MS_NOSYMFOLLOW 256
 #endif
 
-enum action { SET, CLEAR, PROPAGATE, COPY_UP, REFUSE };
+enum action { SET, CLEAR, PROPAGATE, COPY_UP, SET_ALL, CLEAR_ALL, REFUSE };
 
 static const struct {
 	const char *name;
@@ -67,26 +67,27 @@ static const struct {
 	{ "tmpcopyup", 0, COPY_UP },
 
 	/*
-	 * Attributes for a mount and all below it: mount_setattr(2), which the guest does not yet.
+	 * Attributes for a mount and all below it: flags are MOUNT_ATTR_*. The ways to keep access
+	 * times are one number, which is set as a whole; the negative ones mean the kernel's own.
 	 */
-	{ "ratime", 0, REFUSE },
-	{ "rdev", 0, REFUSE },
-	{ "rdiratime", 0, REFUSE },
-	{ "rexec", 0, REFUSE },
-	{ "rnoatime", 0, REFUSE },
-	{ "rnodev", 0, REFUSE },
-	{ "rnodiratime", 0, REFUSE },
-	{ "rnoexec", 0, REFUSE },
-	{ "rnorelatime", 0, REFUSE },
-	{ "rnostrictatime", 0, REFUSE },
-	{ "rnosuid", 0, REFUSE },
-	{ "rnosymfollow", 0, REFUSE },
-	{ "rrelatime", 0, REFUSE },
-	{ "rro", 0, REFUSE },
-	{ "rrw", 0, REFUSE },
-	{ "rstrictatime", 0, REFUSE },
-	{ "rsuid", 0, REFUSE },
-	{ "rsymfollow", 0, REFUSE },
+	{ "ratime", MOUNT_ATTR_RELATIME, SET_ALL },
+	{ "rdev", MOUNT_ATTR_NODEV, CLEAR_ALL },
+	{ "rdiratime", MOUNT_ATTR_NODIRATIME, CLEAR_ALL },
+	{ "rexec", MOUNT_ATTR_NOEXEC, CLEAR_ALL },
+	{ "rnoatime", MOUNT_ATTR_NOATIME, SET_ALL },
+	{ "rnodev", MOUNT_ATTR_NODEV, SET_ALL },
+	{ "rnodiratime", MOUNT_ATTR_NODIRATIME, SET_ALL },
+	{ "rnoexec", MOUNT_ATTR_NOEXEC, SET_ALL },
+	{ "rnorelatime", MOUNT_ATTR_RELATIME, SET_ALL },
+	{ "rnostrictatime", MOUNT_ATTR_RELATIME, SET_ALL },
+	{ "rnosuid", MOUNT_ATTR_NOSUID, SET_ALL },
+	{ "rnosymfollow", MOUNT_ATTR_NOSYMFOLLOW, SET_ALL },
+	{ "rrelatime", MOUNT_ATTR_RELATIME, SET_ALL },
+	{ "rro", MOUNT_ATTR_RDONLY, SET_ALL },
+	{ "rrw", MOUNT_ATTR_RDONLY, CLEAR_ALL },
+	{ "rstrictatime", MOUNT_ATTR_STRICTATIME, SET_ALL },
+	{ "rsuid", MOUNT_ATTR_NOSUID, CLEAR_ALL },
+	{ "rsymfollow", MOUNT_ATTR_NOSYMFOLLOW, CLEAR_ALL },
 	/* Other owners than the host's. */
 	{ "idmap", 0, REFUSE },
 	{ "ridmap", 0, REFUSE },
@@ -110,6 +111,18 @@ uint32_t mount_propagation(const char *text)
 		if (options[i].action == PROPAGATE && str_eq(options[i].name, text))
 			return (uint32_t)options[i].flags;
 	return 0;
+}
+
+/* mount_setattr(2) wants all bits of the access times cleared before one of them is set. */
+static void set_all(struct mount_options *ret, uint64_t flag)
+{
+	if ((flag & ~(uint64_t)MOUNT_ATTR__ATIME) == 0) {
+		ret->all_set &= ~(uint64_t)MOUNT_ATTR__ATIME;
+		ret->all_clear |= MOUNT_ATTR__ATIME;
+	} else {
+		ret->all_clear &= ~flag;
+	}
+	ret->all_set |= flag;
 }
 
 /* 1 when text is no flag: the filesystem's own option. */
@@ -140,6 +153,13 @@ static int apply(const struct spec_mount *mount, const char *text, struct mount_
 		break;
 	case COPY_UP:
 		ret->copy_up = true;
+		break;
+	case SET_ALL:
+		set_all(ret, options[i].flags);
+		break;
+	case CLEAR_ALL:
+		ret->all_set &= ~options[i].flags;
+		ret->all_clear |= options[i].flags;
 		break;
 	case REFUSE:
 		return error_say(err, ENOTSUP, "mount on %s: option %s is not supported",

@@ -13,12 +13,14 @@ struct mount_options {
 	uint64_t clear; /* MS_* that an option says must not be set (rw, suid, dev, exec, ...) */
 	uint32_t propagation; /* MS_PRIVATE, MS_SLAVE, ... with MS_REC; 0: none was asked for */
 	bool copy_up;         /* tmpcopyup */
+	uint64_t all_set;     /* MOUNT_ATTR_* for the mount and all below it */
+	uint64_t all_clear;   /* MOUNT_ATTR_* that none of them may have */
 	char *data;           /* the filesystem's own options, comma between them; "" when none */
 };
 
 /*
- * A later option wins over an earlier one. Refused (-ENOTSUP): recursive attributes (rro, ...)
- * and id-mapped mounts, since they cannot be left out. *ret is for mount_options_fini().
+ * A later option wins over an earlier one. Refused (-ENOTSUP): id-mapped mounts, since that cannot
+ * be left out. *ret is for mount_options_fini().
  */
 int mount_options_parse(const struct spec_mount *mount, struct mount_options *ret,
 			struct error *err);

@@ -11,6 +11,7 @@ enum {
 	SPEC_STRINGS_MAX = 4096,
 	SPEC_STRING_MAX = 131072,
 	SPEC_PATH_MAX = 4095,
+	SPEC_ID_MAPS_MAX = 340,
 	SPEC_UNAPPLIED_MAX = 256
 };
 
@@ -18,7 +19,16 @@ enum {
 int spec_read_process(const struct json_at *at, struct spec_process *ret, struct error *err);
 int spec_read_linux(const struct json_at *at, struct spec *spec, struct error *err);
 
-/* Linux resource limits: a real limit that no cgroup2 of a guest has goes to unapplied. */
+/* process.scheduler and process.ioPriority. */
+int spec_read_scheduling(const struct json_at *at, struct spec_process *ret, struct error *err);
+
+/* Namespaces, with the maps and offsets of new ones: what they need and exclude of each other. */
+int spec_read_namespaces(const struct json_at *at, struct spec *spec, struct error *err);
+
+/*
+ * Linux resource limits. One that no cgroup2 of a guest has is refused, or goes to unapplied when
+ * nothing there could differ by it.
+ */
 int spec_read_resources(const struct json_at *at, struct spec_resources *ret,
 			struct wire_strings *unapplied, struct error *err);
 
@@ -32,6 +42,16 @@ int spec_note(struct wire_strings *unapplied, const struct json_at *at, struct e
 /* Notes every member that is not in known (its end is NULL) and is neither null nor empty. */
 int spec_note_unknown(struct wire_strings *unapplied, const struct json_at *at,
 		      const char *const *known, struct error *err);
+
+/* A word of a table, with the number that it stands for. */
+struct spec_word {
+	const char *name;
+	uint32_t value;
+};
+
+/* The member key as one of the words: 1, 0 when it is not there; what names them in the error. */
+int spec_get_word(const struct json_at *at, const char *key, const struct spec_word *words,
+		  size_t count, const char *what, uint32_t *ret, struct error *err);
 
 /* Whether a value says something: not null, "", {} or []. */
 bool spec_says(const struct json_at *at);

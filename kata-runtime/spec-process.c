@@ -221,6 +221,8 @@ int spec_read_process(const struct json_at *at, struct spec_process *ret, struct
 					     "apparmorProfile",
 					     "selinuxLabel",
 					     "commandLine",
+					     "scheduler",
+					     "ioPriority",
 					     NULL };
 	struct json_at args = { .file = at->file, .up = at, .key = "args" };
 	int64_t score = 0;
@@ -242,7 +244,9 @@ int spec_read_process(const struct json_at *at, struct spec_process *ret, struct
 		return r;
 	ret->has_oom_score_adj = r > 0;
 	ret->oom_score_adj = (int32_t)score;
-	r = note_labels(at, ret, err);
+	r = spec_read_scheduling(at, ret, err);
+	if (r == 0)
+		r = note_labels(at, ret, err);
 	return r < 0 ? r : spec_note_unknown(&ret->unapplied, at, known, err);
 }
 

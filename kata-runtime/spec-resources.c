@@ -1,6 +1,6 @@
 /*
  * linux.resources of config.json, and the same object as the file of `update`: see spec.h. What the
- * guest's cgroup2 has no file for is named when it is a real limit. Engines send 0 or -1 for "no
+ * guest's cgroup2 has no file for is refused when it is a real limit. Engines send 0 or -1 for "no
  * limit".
  */
 #include <errno.h>
@@ -21,25 +21,32 @@ enum kind {
 	OBJECT  /* an object; real when not empty */
 };
 
-/* key NULL: the section itself. */
+#define NO_BLOCK_DEVICE "the host's block devices are not in the VM"
+#define NO_NETWORK_CLASS "cgroup2, which the guest has, knows no network classes"
+
+/*
+ * key NULL: the section itself. why NULL: nothing in the guest could differ by it, so it is named
+ * and left out, as runc does on a host with cgroup2.
+ */
 static const struct {
 	const char *section, *key;
 	enum kind kind;
+	const char *why;
 } unapplied_limits[] = {
-	{ "memory", "kernel", LIMIT },
-	{ "memory", "kernelTCP", LIMIT },
-	{ "memory", "swappiness", GIVEN },
-	{ "memory", "disableOOMKiller", FLAG },
-	{ "cpu", "realtimeRuntime", NUMBER },
-	{ "blockIO", "leafWeight", LIMIT },
-	{ "blockIO", "weightDevice", LIST },
-	{ "blockIO", "throttleReadBpsDevice", LIST },
-	{ "blockIO", "throttleWriteBpsDevice", LIST },
-	{ "blockIO", "throttleReadIOPSDevice", LIST },
-	{ "blockIO", "throttleWriteIOPSDevice", LIST },
-	{ "network", "classID", LIMIT },
-	{ "network", "priorities", LIST },
-	{ "rdma", NULL, OBJECT },
+	{ "memory", "kernel", LIMIT, NULL },
+	{ "memory", "kernelTCP", LIMIT, NULL },
+	{ "memory", "swappiness", GIVEN, NULL },
+	{ "memory", "disableOOMKiller", FLAG, "cgroup2, which the guest has, cannot do that" },
+	{ "cpu", "realtimeRuntime", NUMBER, "the guest's kernel shares out no real-time" },
+	{ "blockIO", "leafWeight", LIMIT, "cgroup2, which the guest has, knows no leaf weight" },
+	{ "blockIO", "weightDevice", LIST, NO_BLOCK_DEVICE },
+	{ "blockIO", "throttleReadBpsDevice", LIST, NO_BLOCK_DEVICE },
+	{ "blockIO", "throttleWriteBpsDevice", LIST, NO_BLOCK_DEVICE },
+	{ "blockIO", "throttleReadIOPSDevice", LIST, NO_BLOCK_DEVICE },
+	{ "blockIO", "throttleWriteIOPSDevice", LIST, NO_BLOCK_DEVICE },
+	{ "network", "classID", LIMIT, NO_NETWORK_CLASS },
+	{ "network", "priorities", LIST, NO_NETWORK_CLASS },
+	{ "rdma", NULL, OBJECT, "the guest has no rdma device" },
 };
 
 /* 1 when the value is a real limit. */
@@ -89,6 +96,8 @@ static int note_unapplied(const struct json_at *at, struct wire_strings *unappli
 				continue;
 		}
 		r = is_real(&member, unapplied_limits[i].kind, err);
+		if (r > 0 && unapplied_limits[i].why != NULL)
+			return json_error(&member, err, "%s", unapplied_limits[i].why);
 		if (r > 0)
 			r = spec_note(unapplied, &member, err);
 	}

@@ -87,6 +87,24 @@ int spec_note_unknown(struct wire_strings *unapplied, const struct json_at *at,
 	return json_each(at, note_if_unknown, &c, err);
 }
 
+int spec_get_word(const struct json_at *at, const char *key, const struct spec_word *words,
+		  size_t count, const char *what, uint32_t *ret, struct error *err)
+{
+	struct json_at member = { .file = at->file, .up = at, .key = key };
+	CLEANUP(freep) char *text = NULL;
+	int r = json_get_string(at, key, 64, &text, err);
+
+	if (r <= 0)
+		return r;
+	for (size_t i = 0; i < count; i++) {
+		if (str_eq(words[i].name, text)) {
+			*ret = words[i].value;
+			return 1;
+		}
+	}
+	return json_error(&member, err, "expected %s", what);
+}
+
 int spec_read_path(const struct json_at *at, const char *key, char **ret, struct error *err)
 {
 	struct json_at member = { .file = at->file, .up = at, .key = key };
@@ -253,6 +271,7 @@ static int read_mounts(const struct json_at *at, struct spec *spec, struct error
 
 static int read_hook(const struct json_at *at, struct spec_hook *hook, struct error *err)
 {
+	struct json_at timeout = { .file = at->file, .up = at };
 	int r = json_need_object(at, err);
 
 	if (r < 0)
@@ -264,6 +283,9 @@ static int read_hook(const struct json_at *at, struct spec_hook *hook, struct er
 		    0 ||
 	    (r = json_get_u32(at, "timeout", 86400, &hook->timeout_s, err)) < 0)
 		return r;
+	timeout.key = "timeout";
+	if (r > 0 && hook->timeout_s == 0)
+		return json_error(&timeout, err, "expected a number greater than 0");
 	return 0;
 }
 
@@ -310,11 +332,22 @@ static int read_version(const struct json_at *at, struct spec *spec, struct erro
 	return 0;
 }
 
+/* Which machine a container gets is the configuration's matter, not the bundle's. */
+static int refuse_vm(const struct json_at *at, struct error *err)
+{
+	struct json_at vm;
+
+	if (json_member(at, "vm", &vm) && spec_says(&vm))
+		return json_error(&vm, err,
+				  "the machine is chosen by configuration.json, not by the bundle");
+	return 0;
+}
+
 static int read_document(const struct json_at *at, struct spec *spec, struct error *err)
 {
-	static const char *const known[] = { "ociVersion",  "process", "root",
-					     "hostname",    "mounts",  "hooks",
-					     "annotations", "linux",   NULL };
+	static const char *const known[] = { "ociVersion", "process", "root",        "hostname",
+					     "mounts",     "hooks",   "annotations", "linux",
+					     "domainname", NULL };
 	struct json_at member;
 	int r = json_need_object(at, err);
 
@@ -325,7 +358,9 @@ static int read_document(const struct json_at *at, struct spec *spec, struct err
 	if ((r = spec_read_process(&member, &spec->process, err)) < 0 ||
 	    (r = read_root(at, spec, err)) < 0 ||
 	    (r = json_get_string(at, "hostname", 64, &spec->hostname, err)) < 0 ||
-	    (r = read_mounts(at, spec, err)) < 0 || (r = read_hooks(at, spec, err)) < 0 ||
+	    (r = json_get_string(at, "domainname", 64, &spec->domainname, err)) < 0 ||
+	    (r = refuse_vm(at, err)) < 0 || (r = read_mounts(at, spec, err)) < 0 ||
+	    (r = read_hooks(at, spec, err)) < 0 ||
 	    (r = spec_note_unknown(&spec->unapplied, at, known, err)) < 0)
 		return r;
 	if (json_member(at, "annotations", &member)) {
@@ -353,8 +388,10 @@ int spec_parse(const char *name, const char *bundle, const char *text, size_t le
 		return error_set(err, ENOMEM, "parse %s", name);
 	spec->bundle = strdup(bundle);
 	spec->hostname = strdup("");
+	spec->domainname = strdup("");
 	spec->cgroups_path = strdup("");
-	if (spec->bundle == NULL || spec->hostname == NULL || spec->cgroups_path == NULL)
+	if (spec->bundle == NULL || spec->hostname == NULL || spec->domainname == NULL ||
+	    spec->cgroups_path == NULL)
 		return error_set(err, ENOMEM, "parse %s", name);
 	for (size_t i = 0; i < NAMESPACE_TYPES; i++) {
 		spec->namespaces[i].path = strdup("");
@@ -403,16 +440,7 @@ void spec_process_warnings(const struct spec_process *process, spec_warn_fn *war
 
 void spec_warnings(const struct spec *spec, spec_warn_fn *warn, void *userdata)
 {
-	char what[64];
-
 	spec_process_warnings(&spec->process, warn, userdata);
-	for (size_t kind = 0; kind < HOOK_KINDS; kind++) {
-		if (spec->hooks[kind].count == 0 ||
-		    (kind != HOOK_CREATE_CONTAINER && kind != HOOK_START_CONTAINER))
-			continue;
-		if (str_format(what, sizeof(what), "hooks.%s", hook_kinds[kind]) == 0)
-			warn(what, userdata);
-	}
 	for (uint32_t i = 0; i < spec->unapplied.count; i++)
 		warn(spec->unapplied.items[i], userdata);
 }
@@ -454,6 +482,7 @@ void spec_free(struct spec *spec)
 	spec_process_fini(&spec->process);
 	free(spec->root_path);
 	free(spec->hostname);
+	free(spec->domainname);
 	for (uint32_t i = 0; i < spec->n_mounts; i++) {
 		free(spec->mounts[i].destination);
 		free(spec->mounts[i].type);
@@ -466,6 +495,8 @@ void spec_free(struct spec *spec)
 	spec_pairs_free(spec->annotations, spec->n_annotations);
 	for (size_t i = 0; i < NAMESPACE_TYPES; i++)
 		free(spec->namespaces[i].path);
+	free(spec->uid_map);
+	free(spec->gid_map);
 	free(spec->cgroups_path);
 	for (uint32_t i = 0; i < spec->n_devices; i++)
 		free(spec->devices[i].path);

@@ -3,8 +3,9 @@
  * structs. Sizes, depth and types are checked; lists have the limits of common/protocol.def, so
  * what is read here fits into its messages.
  *
- * What this version does not apply is accepted and named by spec_warnings(). What cannot be left
- * out without breaking isolation (user namespaces, id-mapped mounts, seccomp notify) is refused.
+ * What asks for something that a guest cannot have is refused by its name. What changes nothing
+ * there (an AppArmor profile, swappiness without swap) is accepted and named by spec_warnings(),
+ * and so is what this version does not know, as the specification wants it.
  */
 #ifndef KATA_SPEC_H
 #define KATA_SPEC_H
@@ -26,6 +27,13 @@ struct spec_capabilities {
 	uint64_t bounding, effective, permitted, inheritable, ambient;
 };
 
+/* process.scheduler in the numbers of sched_setattr(2). */
+struct spec_scheduler {
+	uint32_t policy, priority, flags;
+	int32_t nice;
+	uint64_t runtime, deadline, period;
+};
+
 struct spec_process {
 	bool terminal;
 	uint32_t rows, columns; /* consoleSize; 0 unknown */
@@ -44,6 +52,9 @@ struct spec_process {
 	bool no_new_privileges;
 	bool has_oom_score_adj;
 	int32_t oom_score_adj;
+	bool has_scheduler;
+	struct spec_scheduler scheduler;
+	uint32_t io_priority;          /* as ioprio_set(2) has it; 0 when none */
 	struct wire_strings unapplied; /* see spec_warnings() */
 };
 
@@ -87,12 +98,17 @@ enum spec_namespace_type {
 	NAMESPACE_UTS,
 	NAMESPACE_CGROUP,
 	NAMESPACE_TIME,
+	NAMESPACE_USER,
 	NAMESPACE_TYPES
 };
 
 struct spec_namespace {
 	bool wanted; /* config.json lists it */
 	char *path;  /* "": a new one; else the one to join, absolute */
+};
+
+struct spec_id_map {
+	uint32_t container, host, size;
 };
 
 struct spec_device {
@@ -168,7 +184,8 @@ struct spec {
 	struct spec_process process;
 	char *root_path; /* absolute */
 	bool root_readonly;
-	char *hostname; /* "" when none */
+	char *hostname;   /* "" when none */
+	char *domainname; /* "" when none */
 	struct spec_mount *mounts;
 	uint32_t n_mounts;
 	struct spec_hooks hooks[HOOK_KINDS];
@@ -176,6 +193,10 @@ struct spec {
 	uint32_t n_annotations;
 
 	struct spec_namespace namespaces[NAMESPACE_TYPES];
+	struct spec_id_map *uid_map, *gid_map; /* of a new user namespace */
+	uint32_t n_uid_map, n_gid_map;
+	char time_offsets[128];    /* as timens_offsets takes them; "" when none */
+	uint32_t personality;      /* personality(2); 0 when none */
 	uint32_t root_propagation; /* MS_PRIVATE, MS_SLAVE, ... with MS_REC; 0 when none */
 	char *cgroups_path;        /* "" when none */
 	struct spec_device *devices;

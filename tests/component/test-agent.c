@@ -14,7 +14,9 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
@@ -63,19 +65,19 @@ static struct msg_process shell(const char *script)
 }
 
 static struct msg_mount default_mounts[] = {
-	{ TEXT("/proc"), TEXT("proc"), TEXT("proc"), 0, 0, TEXT(""), false },
+	{ TEXT("/proc"), TEXT("proc"), TEXT("proc"), 0, 0, TEXT(""), false, 0, 0 },
 	{ TEXT("/dev"), TEXT("tmpfs"), TEXT("tmpfs"), MS_NOSUID | MS_STRICTATIME, 0,
-	  TEXT("mode=755,size=65536k"), false },
+	  TEXT("mode=755,size=65536k"), false, 0, 0 },
 	{ TEXT("/dev/pts"), TEXT("devpts"), TEXT("devpts"), MS_NOSUID | MS_NOEXEC, 0,
-	  TEXT("newinstance,ptmxmode=0666,mode=0620,gid=5"), false },
+	  TEXT("newinstance,ptmxmode=0666,mode=0620,gid=5"), false, 0, 0 },
 	{ TEXT("/dev/shm"), TEXT("tmpfs"), TEXT("shm"), MS_NOSUID | MS_NODEV | MS_NOEXEC, 0,
-	  TEXT("mode=1777,size=64k"), false },
+	  TEXT("mode=1777,size=64k"), false, 0, 0 },
 	{ TEXT("/dev/mqueue"), TEXT("mqueue"), TEXT("mqueue"), MS_NOSUID | MS_NODEV | MS_NOEXEC, 0,
-	  TEXT(""), false },
+	  TEXT(""), false, 0, 0 },
 	{ TEXT("/sys"), TEXT("sysfs"), TEXT("sysfs"), MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
-	  0, TEXT(""), false },
+	  0, TEXT(""), false, 0, 0 },
 	{ TEXT("/sys/fs/cgroup"), TEXT("cgroup"), TEXT("cgroup"),
-	  MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, 0, TEXT(""), false },
+	  MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, 0, TEXT(""), false, 0, 0 },
 };
 
 static struct msg_create container(struct msg_process first)
@@ -174,6 +176,19 @@ static void expect_script(struct stand *s, const char *script, const char *wante
 
 	cr_expect(code == 0 && str_eq(out, wanted), "%s: code %d\n%s%swanted:\n%s", script, code,
 		  out, errors, wanted);
+	caller_close(shim, CLOSE_DONE);
+}
+
+/* As expect_script() for a process of any kind. */
+static void expect_output(struct stand *s, enum msg_type type, const void *body, const char *wanted)
+{
+	struct caller *shim = run(s, type, body);
+	int code = caller_wait_exit(shim);
+	CLEANUP(freep) char *out = caller_text(shim, STREAM_STDOUT);
+	CLEANUP(freep) char *errors = caller_text(shim, STREAM_STDERR);
+
+	cr_expect(code == 0 && str_eq(out, wanted), "code %d\n%s%swanted:\n%s", code, out, errors,
+		  wanted);
 	caller_close(shim, CLOSE_DONE);
 }
 
@@ -404,7 +419,7 @@ Test(agent, errors_of_ours_do_not_sound_like_the_programs)
 					     "no such process", "does not exist" };
 	struct stand s = stand();
 	struct msg_mount mounts[] = {
-		{ TEXT("/etc/passwd/x"), TEXT("tmpfs"), TEXT(""), 0, 0, TEXT(""), false },
+		{ TEXT("/etc/passwd/x"), TEXT("tmpfs"), TEXT(""), 0, 0, TEXT(""), false, 0, 0 },
 		{ TEXT("/x"), TEXT("share"), TEXT("c1/nothing"), 0, 0, TEXT(""), false }
 	};
 	struct msg_create good = container(process(ARGS(TEXT("true")))); /* lives as long as bad */
@@ -709,16 +724,17 @@ Test(agent, mounts_from_the_share)
 		default_mounts[0],
 		default_mounts[1],
 		{ TEXT("/new/dir"), TEXT("share"), TEXT("c1/dir"), MS_BIND | MS_REC | MS_RDONLY, 0,
-		  TEXT(""), false },
-		{ TEXT("/new/file"), TEXT("share"), TEXT("c1/file"), MS_BIND, 0, TEXT(""), false },
+		  TEXT(""), false, 0, 0 },
+		{ TEXT("/new/file"), TEXT("share"), TEXT("c1/file"), MS_BIND, 0, TEXT(""), false, 0,
+		  0 },
 		{ TEXT("/escape"), TEXT("share"), TEXT("c1/file"), MS_BIND | MS_RDONLY, 0, TEXT(""),
-		  false },
-		{ TEXT("/dangling"), TEXT("share"), TEXT("/c1/../../c1/dir"), MS_BIND, MS_PRIVATE,
-		  TEXT(""), false },
+		  false, 0, 0 },
+		{ TEXT("/dangling"), TEXT("share"), TEXT("c1/../../dir"), MS_BIND, MS_PRIVATE,
+		  TEXT(""), false, 0, 0 },
 		{ TEXT("/template"), TEXT("tmpfs"), TEXT("tmpfs"), MS_RDONLY, 0, TEXT("size=64k"),
 		  true },
 		{ TEXT("/masked"), TEXT("tmpfs"), TEXT("tmpfs"), 0, 0, TEXT("mode=0711,uid=5"),
-		  false },
+		  false, 0, 0 },
 	};
 	struct msg_create create = container(process(ARGS(TEXT("sleep"), TEXT("1000"))));
 
@@ -742,11 +758,15 @@ Test(agent, mounts_from_the_share)
 static void expect_bad_mount(struct stand *s, struct msg_mount mount, int errnum, const char *text)
 {
 	struct msg_create create = container(process(ARGS(TEXT("true"))));
+	static unsigned count;
+	char id[16];
 
+	/* The one before may not be removed yet. */
+	snprintf(id, sizeof(id), "bad%u", count++);
+	create.container = id;
 	create.mounts = &mount;
 	create.n_mounts = 1;
 	caller_must_fail(s->runtime, MSG_CREATE, &create, errnum, text);
-	rig_pump(s->rig, 50);
 }
 
 Test(agent, mounts_that_are_refused)
@@ -787,16 +807,325 @@ Test(agent, device_nodes_that_are_asked_for)
 	struct msg_device devices[] = {
 		{ TEXT("/dev/deep/kmsg"), TEXT("c"), 1, 11, 0640, 3, 4 },
 		{ TEXT("/dev/pipe"), TEXT("p"), 0, 0, 0600, 0, 0 },
-		{ TEXT("/dev/disk"), TEXT("b"), 7, 200, 0600, 0, 0 },
+		{ TEXT("/dev/nothing"), TEXT("c"), 1, 3, 0600, 0, 0 },
 	};
+	struct msg_device missing = { TEXT("/dev/sdz"), TEXT("b"), 65, 4000, 0600, 0, 0 };
 	struct msg_create create = container(process(ARGS(TEXT("sleep"), TEXT("1000"))));
 
+	create.container = TEXT("c2");
+	create.devices = &missing;
+	create.n_devices = 1;
+	caller_must_fail(s.runtime, MSG_CREATE, &create, ENODEV,
+			 "device /dev/sdz: the VM has none of number 65:4000, and the host's are "
+			 "not passed on");
+	create.container = TEXT("c1");
 	create.devices = devices;
 	create.n_devices = ARRAY_SIZE(devices);
 	run(&s, MSG_CREATE, &create);
-	expect_script(&s, "cd /dev; stat -c '%F %t:%T %a %u:%g' deep/kmsg pipe disk",
+	expect_script(&s, "cd /dev; stat -c '%F %t:%T %a %u:%g' deep/kmsg pipe nothing",
 		      "character special file 1:b 640 3:4\nfifo 0:0 600 0:0\n"
-		      "block special file 7:c8 600 0:0\n");
+		      "character special file 1:3 600 0:0\n");
+	rig_stop(s.rig);
+}
+
+/* Engines list the host's devices for a privileged container; it gets those of its own machine. */
+Test(agent, a_privileged_container_has_the_guests_devices)
+{
+	struct stand s = stand();
+	struct msg_device missing = { TEXT("/dev/sdz"), TEXT("b"), 65, 4000, 0600, 0, 0 };
+	struct msg_device_rule all = { true, TEXT("a"), UINT32_MAX, UINT32_MAX, 7 };
+	struct msg_create create = container(process(ARGS(TEXT("sleep"), TEXT("1000"))));
+
+	create.devices = &missing;
+	create.n_devices = 1;
+	create.device_rules = &all;
+	create.n_device_rules = 1;
+	run(&s, MSG_CREATE, &create);
+	expect_script(&s, "cd /dev; stat -c '%F %t:%T' kmsg; ls sdz 2>&1; readlink ptmx",
+		      "character special file 1:b\nls: sdz: No such file or directory\n"
+		      "pts/ptmx\n");
+	rig_stop(s.rig);
+}
+
+/* --- what a container is ---------------------------------------------------------------------- */
+
+Test(agent, names_personality_and_scheduling)
+{
+	struct stand s = stand();
+	struct msg_create create = container(process(ARGS(TEXT("sleep"), TEXT("1000"))));
+	struct msg_exec batch;
+
+	create.hostname = TEXT("inside");
+	create.domainname = TEXT("of.test");
+	create.personality = 8; /* PER_LINUX32 */
+	run(&s, MSG_CREATE, &create);
+	expect_script(&s, "uname -nm; cat /proc/sys/kernel/domainname", "inside i686\nof.test\n");
+	batch = further(
+		shell("grep ^policy /proc/self/sched; cut -d' ' -f19 /proc/self/stat; ionice"));
+	batch.process.scheduler = (struct msg_scheduler){ .wanted = true, .policy = 3, .nice = 5 };
+	batch.process.io_priority = 3 << 13;
+	expect_output(
+		&s, MSG_EXEC, &batch,
+		"policy                                       :                    3\n5\nidle\n");
+	rig_stop(s.rig);
+}
+
+Test(agent, a_schedule_that_cannot_be)
+{
+	struct stand s = stand();
+	struct msg_create create = container(process(ARGS(TEXT("true"))));
+
+	create.process.scheduler = (struct msg_scheduler){ .wanted = true, .policy = 6 };
+	caller_must_fail(s.runtime, MSG_CREATE, &create, EINVAL,
+			 "process.scheduler: Invalid argument");
+	rig_stop(s.rig);
+}
+
+Test(agent, time_namespace)
+{
+	struct stand s = stand();
+	struct msg_create create = container(process(ARGS(TEXT("sleep"), TEXT("1000"))));
+
+	create.time_namespace = true;
+	create.time_offsets = TEXT("boottime 864000 0\nmonotonic 864000 0\n");
+	run(&s, MSG_CREATE, &create);
+	/* ten days, for it and for further processes */
+	expect_script(&s,
+		      "test $(cut -d. -f1 /proc/uptime) -ge 864000 && echo later; "
+		      "for p in 1 self; do readlink /proc/$p/ns/time; done | uniq | wc -l",
+		      "later\n1\n");
+	rig_stop(s.rig);
+}
+
+Test(agent, user_namespace)
+{
+	struct stand s = stand();
+	struct msg_id_map users[] = { { 0, 100000, 1000 }, { 2000, 300000, 10 } };
+	struct msg_id_map groups[] = { { 0, 100000, 65536 } };
+	struct msg_create create = container(process(ARGS(TEXT("sleep"), TEXT("1000"))));
+	struct msg_sysctl sysctls[] = { { TEXT("kernel/msgmax"), TEXT("4096") } };
+	struct msg_exec other;
+
+	create.user_namespace = true;
+	create.uid_map = users;
+	create.n_uid_map = ARRAY_SIZE(users);
+	create.gid_map = groups;
+	create.n_gid_map = ARRAY_SIZE(groups);
+	create.sysctls = sysctls;
+	create.n_sysctls = ARRAY_SIZE(sysctls);
+	run(&s, MSG_CREATE, &create);
+	expect_script(
+		&s,
+		"id -u; cat /proc/sys/kernel/msgmax; echo x >/dev/null && echo null; "
+		"mount -t tmpfs x /tmp 2>/dev/null || echo no mount; ls /sys | grep -c kernel; "
+		"cat /proc/self/setgroups",
+		"0\n4096\nnull\nno mount\n1\nallow\n");
+	other = further(shell("id -u; echo x >/dev/stdout; cat /proc/self/uid_map"));
+	other.process.uid = 2003;
+	other.process.gid = 7;
+	expect_output(
+		&s, MSG_EXEC, &other,
+		"2003\nx\n         0     100000       1000\n      2000     300000         10\n");
+	rig_stop(s.rig);
+}
+
+Test(agent, start_hooks)
+{
+	struct stand s = stand();
+	struct msg_hook hooks[] = {
+		{ TEXT("/bin/sh"),
+		  strings(ARGS(TEXT("sh"), TEXT("-c"), TEXT("cat >/tmp/state"))),
+		  { 0 },
+		  10 },
+		{ TEXT("/bin/sh"),
+		  strings(ARGS(TEXT("sh"), TEXT("-c"), TEXT("echo $B $A $$ >>/tmp/state"))),
+		  strings(ARGS(TEXT("B=own"))), 10 },
+	};
+	struct msg_create create = container(shell("cat /tmp/state"));
+
+	create.start_hooks = hooks;
+	create.n_start_hooks = ARRAY_SIZE(hooks);
+	create.hook_state = TEXT("{the state}\n");
+	expect_output(&s, MSG_CREATE, &create,
+		      "{the state}\n"
+		      "own 3\n");
+	rig_stop(s.rig);
+}
+
+Test(agent, start_hooks_that_fail)
+{
+	static const struct {
+		const char *script, *text;
+		uint32_t timeout_s;
+		int errnum;
+	} cases[] = {
+		{ "echo first; echo oh no >&2; exit 3",
+		  "hooks.startContainer[0] /bin/sh: it exited with status 3: first oh no", 10,
+		  EIO },
+		{ "kill -9 $$", "hooks.startContainer[0] /bin/sh: it was killed by signal 9", 10,
+		  EIO },
+		{ "sleep 60",
+		  "hooks.startContainer[0] /bin/sh: it was killed after its timeout of 1 s", 1,
+		  ETIMEDOUT },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct stand s = stand();
+		struct msg_hook hook = { TEXT("/bin/sh"),
+					 strings(ARGS(TEXT("sh"), TEXT("-c"),
+						      TEXT(cases[i].script))),
+					 { 0 },
+					 cases[i].timeout_s };
+		struct msg_create create = container(shell("echo it ran"));
+		struct msg_start message = { 0 };
+		struct caller *shim;
+
+		create.start_hooks = &hook;
+		create.n_start_hooks = 1;
+		create.hook_state = TEXT("{}");
+		message.handle = caller_must_create(s.runtime, MSG_CREATE, &create);
+		shim = caller_open(s.rig, ROLE_SHIM, message.handle);
+		caller_must_fail(s.runtime, MSG_START, &message, cases[i].errnum, cases[i].text);
+		cr_expect_eq(caller_wait_exit(shim), 127);
+		expect_text(shim, STREAM_STDOUT, "");
+		caller_close(shim, CLOSE_DONE);
+		rig_stop(s.rig);
+	}
+}
+
+Test(agent, recursive_mount_options)
+{
+	struct stand s = stand();
+	struct msg_mount mounts[ARRAY_SIZE(default_mounts) + 2];
+	size_t n = ARRAY_SIZE(default_mounts);
+	struct msg_create create = container(process(ARGS(TEXT("sleep"), TEXT("1000"))));
+
+	memcpy(mounts, default_mounts, sizeof(default_mounts));
+	mounts[n] = (struct msg_mount){ .destination = TEXT("/mnt"),
+					.type = TEXT("share"),
+					.source = TEXT("c1/dir"),
+					.flags = MS_BIND | MS_REC,
+					.data = TEXT(""),
+					.all_set = MOUNT_ATTR_RDONLY };
+	mounts[n + 1] = (struct msg_mount){ .destination = TEXT("/tmp"),
+					    .type = TEXT("tmpfs"),
+					    .source = TEXT("t"),
+					    .flags = MS_RDONLY | MS_NODEV,
+					    .data = TEXT(""),
+					    .all_set = MOUNT_ATTR_NOEXEC,
+					    .all_clear = MOUNT_ATTR_RDONLY };
+	create.mounts = mounts;
+	create.n_mounts = (uint32_t)n + 2;
+	run(&s, MSG_CREATE, &create);
+	expect_script(
+		&s,
+		"touch /mnt/x 2>&1; grep -E ' /(mnt|tmp) ' /proc/self/mounts | cut -d' ' -f2,4 "
+		"| cut -d, -f1-3",
+		"touch: /mnt/x: Read-only file system\n/mnt ro,relatime\n"
+		"/tmp rw,nodev,noexec\n");
+	rig_stop(s.rig);
+}
+
+/* --- a rootfs that means harm ----------------------------------------------------------------- */
+
+/*
+ * The image is its author's: every place that the agent makes, mounts on, masks or runs may be a
+ * link that leads up and out. What would be changed outside is in the rig's directory.
+ */
+static const char *in_rig(const struct stand *s, const char *name)
+{
+	static char path[256];
+
+	/* Only the keeper's mount namespace shows what is mounted there. */
+	snprintf(path, sizeof(path), "/proc/%d/root%s/%s", s->rig->keeper, s->rig->dir, name);
+	return path;
+}
+
+static void harm(const struct stand *s, const char *link, const char *target)
+{
+	char name[64];
+	const char *path;
+
+	snprintf(name, sizeof(name), "c1/rootfs/%s", link);
+	path = in_rig(s, name);
+	cr_assert_eq(symlink(target, path), 0, "%s: %s", path, strerror(errno));
+}
+
+#define UP "../../../../../../../../../../../../../../../.."
+
+Test(agent, links_of_a_hostile_image_stay_inside)
+{
+	struct stand s = stand();
+	char outside[256], absolute[256];
+	struct msg_mount mounts[ARRAY_SIZE(default_mounts) + 2];
+	size_t n = ARRAY_SIZE(default_mounts);
+	struct msg_device device = { TEXT("/lnk/node"), TEXT("c"), 1, 3, 0600, 0, 0 };
+	struct msg_create create = container(process(ARGS(TEXT("sleep"), TEXT("1000"))));
+	char *masked[] = { TEXT("/mask"), NULL }, *readonly[] = { TEXT("/lock"), NULL };
+
+	snprintf(outside, sizeof(outside), UP "%s/victim", s.rig->dir);
+	snprintf(absolute, sizeof(absolute), "%s/victim", s.rig->dir);
+	harm(&s, "out", outside);  /* a mount's place, by a relative way up */
+	harm(&s, "abs", absolute); /* the same, absolute */
+	harm(&s, "lnk", absolute); /* where a device is made */
+	harm(&s, "cwd", outside);  /* the working directory */
+	harm(&s, "mask", "/bin/../" UP "/etc");
+	harm(&s, "lock", UP "/bin");
+	memcpy(mounts, default_mounts, sizeof(default_mounts));
+	mounts[n] = (struct msg_mount){ .destination = TEXT("/out/m"),
+					.type = TEXT("tmpfs"),
+					.source = TEXT("t"),
+					.data = TEXT("") };
+	mounts[n + 1] = (struct msg_mount){ .destination = TEXT("/abs/f"),
+					    .type = TEXT("share"),
+					    .source = TEXT("c1/file"),
+					    .flags = MS_BIND,
+					    .data = TEXT("") };
+	create.mounts = mounts;
+	create.n_mounts = (uint32_t)n + 2;
+	create.devices = &device;
+	create.n_devices = 1;
+	create.process.cwd = TEXT("/cwd/w");
+	create.masked_paths = strings(masked);
+	create.readonly_paths = strings(readonly);
+	run(&s, MSG_CREATE, &create);
+	/* All of it was made below the container's own root. */
+	cr_expect_neq(access(in_rig(&s, "victim"), F_OK), 0);
+	rig_stop(s.rig);
+}
+
+Test(agent, a_program_behind_a_link_is_the_containers)
+{
+	struct stand s = stand();
+	struct msg_create create = container(process(ARGS(TEXT("sleep"), TEXT("1000"))));
+	struct msg_exec e;
+
+	harm(&s, "echo", UP "/bin/busybox");
+	run(&s, MSG_CREATE, &create);
+	e = further(process(ARGS(TEXT("/echo"), TEXT("inside"))));
+	expect_output(&s, MSG_EXEC, &e, "inside\n");
+	rig_stop(s.rig);
+}
+
+/* A /proc or /dev/null of the image's own must not stand in for the kernel's. */
+Test(agent, masks_are_the_null_device)
+{
+	struct stand s = stand();
+	char *masked[] = { TEXT("/secret"), TEXT("/private"), NULL };
+	struct msg_create create = container(process(ARGS(TEXT("sleep"), TEXT("1000"))));
+	FILE *file = fopen(in_rig(&s, "c1/rootfs/secret"), "we");
+
+	cr_assert_neq(file, NULL);
+	fputs("hidden\n", file);
+	fclose(file);
+	cr_assert_eq(mkdir(in_rig(&s, "c1/rootfs/private"), 0755), 0);
+	create.masked_paths = strings(masked);
+	run(&s, MSG_CREATE, &create);
+	expect_script(&s,
+		      "stat -c '%F %t:%T' /secret; cat /secret; ls -A /private | wc -l; "
+		      "touch /private/x 2>&1; true",
+		      "character special file 1:3\n0\n"
+		      "touch: /private/x: Read-only file system\n");
 	rig_stop(s.rig);
 }
 

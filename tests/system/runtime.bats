@@ -415,7 +415,7 @@ inside_as_root() {
 	vm_only
 	expect 0 grep 'level=warning' "$logs/$(sandbox main)/runtime.log"
 	same "$(grep -c 'swappiness' <<<"$output")" 1
-	has "$(grep swappiness <<<"$output")" resources.memory.swappiness hooks
+	has "$(grep swappiness <<<"$output")" resources.memory.swappiness
 	has_not "$output" seccomp sysctl pids
 }
 

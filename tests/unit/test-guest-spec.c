@@ -66,10 +66,12 @@ Test(guest_spec, mounts)
 		     "\"options\":[\"rbind\",\"ro\",\"rprivate\"]},"
 		     "{\"destination\":\"/dev/shm\",\"type\":\"bind\",\"source\":\"/dev/shm\","
 		     "\"options\":[\"rbind\"]},"
-		     "{\"destination\":\"/f\",\"source\":\"/etc/passwd\",\"options\":[\"bind\"]}",
+		     "{\"destination\":\"/f\",\"source\":\"/etc/passwd\",\"options\":[\"bind\"]},"
+		     "{\"destination\":\"/all\",\"source\":\"/"
+		     "etc\",\"options\":[\"rbind\",\"rro\"]}",
 		     "", &spec, &g, &err),
 		0, "%s", err.text);
-	cr_assert_eq(g.create.n_mounts, 4);
+	cr_assert_eq(g.create.n_mounts, 5);
 	cr_expect_str_eq(g.create.mounts[0].type, "proc");
 	cr_expect_eq(g.create.mounts[0].flags, MS_NOSUID);
 	cr_expect_str_eq(g.create.mounts[1].type, "share");
@@ -77,10 +79,35 @@ Test(guest_spec, mounts)
 	cr_expect_eq(g.create.mounts[1].propagation, MS_PRIVATE | MS_REC);
 	cr_expect_str_eq(g.create.mounts[2].type, "tmpfs", "shared memory is the guest's own");
 	cr_expect_str_eq(g.create.mounts[3].source, "c1/m3");
-	cr_assert_eq(g.n_shares, 3);
+	cr_expect_eq(g.create.mounts[4].all_set, MOUNT_ATTR_RDONLY);
+	cr_assert_eq(g.n_shares, 4);
+	cr_expect(g.shares[3].readonly, "all of it");
 	cr_expect_str_eq(g.shares[1].source, "/etc");
 	cr_expect(g.shares[1].readonly, "held on the host, against the guest's root too");
 	cr_expect(!g.shares[2].readonly);
+	guest_spec_fini(&g);
+	spec_free(spec);
+}
+
+Test(guest_spec, namespaces)
+{
+	struct error err = { 0 };
+	struct guest_spec g;
+	struct spec *spec;
+
+	cr_assert_eq(
+		make("",
+		     "\"namespaces\":[{\"type\":\"user\"},{\"type\":\"time\"}],\"uidMappings\":[{"
+		     "\"containerID\":0,\"hostID\":1000,\"size\":5}],\"gidMappings\":[{"
+		     "\"containerID\":1,\"hostID\":2000,\"size\":6}],\"timeOffsets\":{"
+		     "\"boottime\":{\"secs\":7}},\"personality\":{\"domain\":\"LINUX32\"}",
+		     &spec, &g, &err),
+		0, "%s", err.text);
+	cr_expect(g.create.user_namespace && g.create.time_namespace);
+	cr_expect(g.create.n_uid_map == 1 && g.create.uid_map[0].host == 1000);
+	cr_expect(g.create.n_gid_map == 1 && g.create.gid_map[0].size == 6);
+	cr_expect_str_eq(g.create.time_offsets, "boottime 7 0\n");
+	cr_expect_eq(g.create.personality, 8);
 	guest_spec_fini(&g);
 	spec_free(spec);
 }
@@ -138,6 +165,8 @@ static const struct {
 	{ "", "\"sysctl\":{\"vm.swappiness\":\"1\"}", "\"vm.swappiness\" is not in a separate" },
 	{ "", "\"resources\":{\"memory\":{\"swap\":5}}", "linux.resources: a limit of swap" },
 	{ "", "\"namespaces\":[{\"type\":\"pid\",\"path\":\"/proc/1/ns/pid\"}]", "pid namespace" },
+	{ "", "\"namespaces\":[{\"type\":\"user\",\"path\":\"/proc/1/ns/user\"}]",
+	  "user namespace" },
 	{ "", "\"namespaces\":[{\"type\":\"ipc\",\"path\":\"/proc/1/ns/ipc\"}]", "ipc namespace" },
 };
 

@@ -75,11 +75,40 @@ Test(spec_mount, options)
 	}
 }
 
+Test(spec_mount, options_for_all_below)
+{
+	static const struct {
+		const char *text;
+		uint64_t set, clear;
+	} cases[] = {
+		{ "ro", 0, 0 },
+		{ "rro", MOUNT_ATTR_RDONLY, 0 },
+		{ "rro rrw", 0, MOUNT_ATTR_RDONLY },
+		{ "rrw rro", MOUNT_ATTR_RDONLY, 0 },
+		{ "rnosuid rnodev rexec", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC },
+		{ "rnoatime", MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME },
+		{ "rnoatime rstrictatime", MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME },
+		{ "rnoatime ratime", 0, MOUNT_ATTR__ATIME },
+		{ "rrelatime rnodiratime", MOUNT_ATTR_NODIRATIME, MOUNT_ATTR__ATIME },
+		{ "rnosymfollow rsymfollow", 0, MOUNT_ATTR_NOSYMFOLLOW },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct mount_options o = { 0 };
+		struct error err = { 0 };
+
+		cr_assert(parse(cases[i].text, &o, &err) == 0, "%s: %s", cases[i].text, err.text);
+		cr_expect(o.all_set == cases[i].set && o.all_clear == cases[i].clear, "%s: %lx %lx",
+			  cases[i].text, (long)o.all_set, (long)o.all_clear);
+		cr_expect_str_eq(o.data, "");
+		mount_options_fini(&o);
+	}
+}
+
 Test(spec_mount, refuses)
 {
-	static const char *const cases[] = { "rro",      "rrw",     "rnosuid", "rnodev",
-					     "rnoexec",  "idmap",   "ridmap",  "idmap=uids=0-1-1",
-					     "rnoatime", "bind rro" };
+	static const char *const cases[] = { "idmap", "ridmap", "idmap=uids=0-1-1", "ridmap=x",
+					     "bind ro idmap" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct mount_options o = { 0 };

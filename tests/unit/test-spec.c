@@ -26,6 +26,11 @@
 	"\"cwd\":\"/\"," more "}}"
 #define WITH_LINUX(more) DOCUMENT("\"linux\":{" more "}")
 
+#define LIMIT(section, more) WITH_LINUX("\"resources\":{\"" section "\":{" more "}}")
+#define USER_NS "\"namespaces\":[{\"type\":\"user\"}]"
+#define MAP(container, host, size) \
+	"{\"containerID\":" container ",\"hostID\":" host ",\"size\":" size "}"
+
 static int parse(const char *text, struct spec **ret, struct error *err)
 {
 	return spec_parse("config.json", "/b", text, strlen(text), ret, err);
@@ -100,7 +105,84 @@ Test(spec, refuses)
 		  "config.json: process.args: expected a list with a program at least" },
 
 		{ WITH_LINUX("\"namespaces\":[{\"type\":\"user\"}]"),
-		  "config.json: linux.namespaces[0].type: user namespaces are not supported" },
+		  "config.json: linux.uidMappings: a new user namespace needs it" },
+		{ WITH_LINUX(USER_NS ",\"uidMappings\":[" MAP("0", "1", "1") "]"),
+		  "config.json: linux.gidMappings: a new user namespace needs it" },
+		{ WITH_LINUX(USER_NS ",\"uidMappings\":[" MAP("0", "1", "0") "]"),
+		  "config.json: linux.uidMappings[0]: it maps nothing: size is 0" },
+		{ WITH_LINUX(USER_NS ",\"uidMappings\":[" MAP("0", "4294967290", "9") "]"),
+		  "config.json: linux.uidMappings[0]: it goes beyond the greatest id" },
+		{ WITH_LINUX(USER_NS ",\"uidMappings\":[" MAP("0", "1000",
+							      "10") "," MAP("9", "2000", "10") "]"),
+		  "config.json: linux.uidMappings[1]: it overlaps with number 0 of the list" },
+		{ WITH_LINUX(USER_NS ",\"uidMappings\":[" MAP("0", "1000", "10") "," MAP(
+			  "10", "1009", "10") "]"),
+		  "config.json: linux.uidMappings[1]: it overlaps with number 0 of the list" },
+		{ WITH_LINUX("\"timeOffsets\":{\"boottime\":{\"secs\":1}}"),
+		  "config.json: linux.timeOffsets: linux.namespaces does not ask for a new time "
+		  "namespace" },
+		{ WITH_LINUX("\"namespaces\":[{\"type\":\"time\"}],\"timeOffsets\":{\"real\":{}}"),
+		  "config.json: linux.timeOffsets.real: expected the clock monotonic or boottime" },
+		{ WITH_LINUX("\"namespaces\":[{\"type\":\"time\"}],\"timeOffsets\":{\"monotonic\":"
+			     "{\"nanosecs\":1000000000}}"),
+		  "config.json: linux.timeOffsets.monotonic.nanosecs: 1000000000 is over "
+		  "999999999" },
+		{ WITH_LINUX("\"personality\":{\"flags\":[\"x\"]}"),
+		  "config.json: linux.personality.domain: expected LINUX or LINUX32" },
+		{ WITH_LINUX("\"personality\":{\"domain\":\"SVR4\"}"),
+		  "config.json: linux.personality.domain: expected LINUX or LINUX32" },
+		{ WITH_LINUX("\"personality\":{\"domain\":\"LINUX\",\"flags\":[\"x\"]}"),
+		  "config.json: linux.personality.flags: no flag of a personality is known" },
+		{ WITH_LINUX("\"intelRdt\":{\"closID\":\"a\"}"),
+		  "config.json: linux.intelRdt: a VM has no share of the host's caches that could "
+		  "be set" },
+		{ WITH_LINUX("\"netDevices\":{\"eth0\":{}}"),
+		  "config.json: linux.netDevices: a device of the host's network cannot be moved "
+		  "into a VM" },
+		{ DOCUMENT("\"vm\":{\"a\":1}"), "config.json: vm: the machine is chosen by "
+						"configuration.json, not by the bundle" },
+		{ DOCUMENT("\"domainname\":7"), "config.json: domainname: expected a string" },
+		{ DOCUMENT("\"hooks\":{\"poststop\":[{\"path\":\"/a\",\"timeout\":0}]}"),
+		  "config.json: hooks.poststop[0].timeout: expected a number greater than 0" },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_X\"}"),
+		  "config.json: process.scheduler.policy: expected the name of a scheduling "
+		  "policy" },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_ISO\"}"),
+		  "config.json: process.scheduler.policy: expected the name of a scheduling "
+		  "policy" },
+		{ WITH_PROCESS("\"scheduler\":{\"nice\":1}"),
+		  "config.json: process.scheduler.policy: expected the name of a scheduling "
+		  "policy" },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_RR\",\"priority\":100}"),
+		  "config.json: process.scheduler.priority: 100 is over 99" },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_RR\",\"flags\":[\"x\"]}"),
+		  "config.json: process.scheduler.flags[0]: expected the name of a scheduler's "
+		  "flag" },
+		{ WITH_PROCESS("\"ioPriority\":{\"priority\":1}"),
+		  "config.json: process.ioPriority.class: expected the name of an I/O class" },
+		{ WITH_PROCESS("\"ioPriority\":{\"class\":\"IOPRIO_CLASS_RT\",\"priority\":8}"),
+		  "config.json: process.ioPriority.priority: 8 is over 7" },
+		{ LIMIT("memory", "\"disableOOMKiller\":true"),
+		  "config.json: linux.resources.memory.disableOOMKiller: cgroup2, which the guest "
+		  "has, cannot do that" },
+		{ LIMIT("cpu", "\"realtimeRuntime\":1"),
+		  "config.json: linux.resources.cpu.realtimeRuntime: the guest's kernel shares out "
+		  "no real-time" },
+		{ LIMIT("blockIO", "\"leafWeight\":10"),
+		  "config.json: linux.resources.blockIO.leafWeight: cgroup2, which the guest has, "
+		  "knows no leaf weight" },
+		{ LIMIT("blockIO", "\"weightDevice\":[{}]"),
+		  "config.json: linux.resources.blockIO.weightDevice: the host's block devices are "
+		  "not in the VM" },
+		{ LIMIT("blockIO", "\"throttleReadBpsDevice\":[{}]"),
+		  "config.json: linux.resources.blockIO.throttleReadBpsDevice: the host's block "
+		  "devices are not in the VM" },
+		{ LIMIT("network", "\"classID\":1"),
+		  "config.json: linux.resources.network.classID: cgroup2, which the guest has, "
+		  "knows "
+		  "no network classes" },
+		{ LIMIT("rdma", "\"mlx\":{\"hcaHandles\":1}"),
+		  "config.json: linux.resources.rdma: the guest has no rdma device" },
 		{ WITH_LINUX("\"namespaces\":[{\"type\":\"x\"}]"),
 		  "config.json: linux.namespaces[0].type: expected the type of a namespace" },
 		{ WITH_LINUX("\"namespaces\":[{}]"),
@@ -113,7 +195,8 @@ Test(spec, refuses)
 		  "config.json: linux.namespaces[0].path: joining a mount namespace is not "
 		  "supported" },
 		{ WITH_LINUX("\"uidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":1}]"),
-		  "config.json: linux.uidMappings: user namespaces are not supported" },
+		  "config.json: linux.uidMappings: linux.namespaces does not ask for a new user "
+		  "namespace" },
 		{ WITH_LINUX("\"devices\":[{\"path\":\"/dev/x\",\"type\":\"x\"}]"),
 		  "config.json: linux.devices[0].type: expected c, u, b or p" },
 		{ WITH_LINUX("\"devices\":[{\"path\":\"dev/x\",\"type\":\"c\"}]"),
@@ -165,30 +248,30 @@ Test(spec, names_what_is_not_applied)
 		const char *text, *warnings;
 	} cases[] = {
 		{ DOCUMENT("\"hostname\":\"x\""), "" },
-		{ DOCUMENT("\"domainname\":\"x\""), "domainname " },
+		{ DOCUMENT("\"domainname\":\"x\""), "" },
 		{ DOCUMENT("\"domainname\":\"\",\"windows\":null,\"vm\":{}"), "" },
-		{ DOCUMENT("\"vm\":{\"a\":1}"), "vm " },
+		{ DOCUMENT("\"zos\":{\"a\":1}"), "zos " },
 		{ DOCUMENT("\"hooks\":{\"startContainer\":[{\"path\":\"/"
 			   "a\"}],\"prestart\":[{\"path\":\"/a\"}],"
 			   "\"later\":[{}]}"),
-		  "hooks.startContainer hooks.later " },
+		  "hooks.later " },
 		{ WITH_PROCESS("\"apparmorProfile\":\"p\",\"selinuxLabel\":\"l\""),
 		  "process.apparmorProfile process.selinuxLabel " },
 		{ WITH_PROCESS("\"apparmorProfile\":\"unconfined\",\"selinuxLabel\":\"\""), "" },
-		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_FIFO\"}"), "process.scheduler " },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_FIFO\"}"), "" },
+		{ WITH_PROCESS("\"execCPUAffinity\":{\"initial\":\"0\"}"),
+		  "process.execCPUAffinity " },
 		{ WITH_PROCESS("\"capabilities\":{\"bounding\":[\"CAP_KILL\",\"CAP_NEWER\","
 			       "\"kill\",\"CAP_kill\"]}"),
 		  "process.capabilities.bounding.CAP_NEWER process.capabilities.bounding.kill "
 		  "process.capabilities.bounding.CAP_kill " },
 		{ WITH_LINUX("\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\"},\"personality\":"
-			     "{\"domain\":\"LINUX32\"},\"intelRdt\":{},\"timeOffsets\":{"
-			     "\"boottime\":{}}"),
-		  "linux.personality linux.timeOffsets " },
-		{ WITH_LINUX(
-			  "\"seccomp\":null,\"intelRdt\":{\"closID\":\"a\"},\"mountLabel\":\"\""),
-		  "linux.intelRdt " },
+			     "{\"domain\":\"LINUX32\"},\"intelRdt\":{},\"timeOffsets\":{}"),
+		  "" },
+		{ WITH_LINUX("\"seccomp\":null,\"mountLabel\":\"\""), "" },
+		{ WITH_LINUX("\"mountLabel\":\"l\",\"newer\":1"), "linux.mountLabel linux.newer " },
 		{ WITH_LINUX("\"sysctl\":{\"net.core.somaxconn\":\"1\"}"), "" },
-		{ WITH_LINUX("\"namespaces\":[{\"type\":\"time\"}]"), "linux.namespaces[0] " },
+		{ WITH_LINUX("\"namespaces\":[{\"type\":\"time\"}]"), "" },
 		{ WITH_LINUX(
 			  "\"resources\":{\"devices\":[{\"allow\":false,\"access\":\"rwm\"}],"
 			  "\"memory\":{\"limit\":0,\"swap\":-1,\"disableOOMKiller\":false,"
@@ -197,17 +280,12 @@ Test(spec, names_what_is_not_applied)
 			  "\"weightDevice\":[]},\"hugepageLimits\":null,\"network\":{},\"rdma\":{},"
 			  "\"unified\":{}}"),
 		  "" },
-		{ WITH_LINUX(
-			  "\"resources\":{\"memory\":{\"limit\":1,\"swap\":1,\"disableOOMKiller\":"
-			  "true,"
-			  "\"swappiness\":0},\"cpu\":{\"shares\":2,\"quota\":1,\"cpus\":\"0\"},"
-			  "\"pids\":{\"limit\":1},\"blockIO\":{\"weightDevice\":[{}]},"
-			  "\"hugepageLimits\":[{\"pageSize\":\"2MB\"}],\"network\":{\"classID\":1},"
-			  "\"rdma\":{\"a\":{}},"
-			  "\"unified\":{\"a.b\":\"b\"}}"),
-		  "linux.resources.memory.swappiness linux.resources.memory.disableOOMKiller "
-		  "linux.resources.blockIO.weightDevice linux.resources.network.classID "
-		  "linux.resources.rdma " },
+		{ WITH_LINUX("\"resources\":{\"memory\":{\"limit\":1,\"swap\":1,\"kernel\":5,"
+			     "\"swappiness\":0},\"cpu\":{\"shares\":2,\"quota\":1,\"cpus\":\"0\"},"
+			     "\"pids\":{\"limit\":1},"
+			     "\"hugepageLimits\":[{\"pageSize\":\"2MB\"}],"
+			     "\"unified\":{\"a.b\":\"b\"}}"),
+		  "linux.resources.memory.kernel linux.resources.memory.swappiness " },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -287,6 +365,76 @@ Test(spec, reads_every_part)
 	cr_expect(spec->masked_paths.count == 1 && spec->readonly_paths.count == 2);
 	cr_expect(spec->root_propagation == (MS_SLAVE | MS_REC));
 	cr_expect_str_eq(spec->cgroups_path, "/docker/x");
+}
+
+Test(spec, reads_what_belongs_to_new_namespaces)
+{
+	CLEANUP(spec_freep) struct spec *spec = NULL;
+	struct error err = { 0 };
+
+	cr_assert(
+		parse(DOCUMENT(
+			      "\"domainname\":\"d\",\"linux\":{\"namespaces\":[{\"type\":\"user\"},"
+			      "{\"type\":\"time\"}],\"uidMappings\":[" MAP(
+				      "0", "100000",
+				      "10") "," MAP("10", "5",
+						    "1") "],\"gidMappings\":[" MAP("0", "7",
+										   "429496728"
+										   "0") "],"
+											"\"tim"
+											"eOffs"
+											"ets\""
+											":{"
+											"\"boo"
+											"ttime"
+											"\":{"
+											"\"sec"
+											"s\":"
+											"-5,"
+											"\"nan"
+											"osecs"
+											"\":6}"
+											",\"mo"
+											"noton"
+											"ic\":"
+											"{\"se"
+											"cs\":"
+											"1}},"
+											"\"per"
+											"sonal"
+											"ity\""
+											":{"
+											"\"dom"
+											"ain\""
+											":\"LI"
+											"NUX32"
+											"\"}"
+											"}"),
+		      &spec, &err) == 0,
+		"%s", err.text);
+	cr_expect(spec->namespaces[NAMESPACE_USER].wanted &&
+		  spec->namespaces[NAMESPACE_TIME].wanted);
+	cr_expect(spec->n_uid_map == 2 && spec->uid_map[1].container == 10 &&
+		  spec->uid_map[1].host == 5 && spec->uid_map[1].size == 1);
+	cr_expect(spec->n_gid_map == 1 && spec->gid_map[0].size == 4294967280);
+	cr_expect_str_eq(spec->time_offsets, "monotonic 1 0\nboottime -5 6\n");
+	cr_expect_eq(spec->personality, 8);
+	cr_expect_str_eq(spec->domainname, "d");
+}
+
+Test(spec, reads_scheduling)
+{
+	CLEANUP(spec_freep) struct spec *spec = NULL;
+	struct error err = { 0 };
+
+	cr_assert(parse(WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_BATCH\",\"nice\":-3,"
+				     "\"flags\":[\"SCHED_FLAG_RESET_ON_FORK\"]},\"ioPriority\":{"
+				     "\"class\":\"IOPRIO_CLASS_IDLE\"}"),
+			&spec, &err) == 0,
+		  "%s", err.text);
+	cr_expect(spec->process.has_scheduler && spec->process.scheduler.policy == 3);
+	cr_expect(spec->process.scheduler.nice == -3 && spec->process.scheduler.flags == 1);
+	cr_expect_eq(spec->process.io_priority, 3 << 13);
 }
 
 Test(spec, what_is_missing_is_empty)
