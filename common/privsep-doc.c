@@ -14,7 +14,7 @@ static const struct {
 	{ CLONE_NEWNET, "network" }, { CLONE_NEWIPC, "ipc" }, { CLONE_NEWUTS, "uts" },
 };
 
-static const char *const users[] = { "QEMU", "proxy", "shim", "decoder" };
+static const char *const users[] = { "QEMU", "proxy", "shim", "decoder", "netmon" };
 
 static const char *const roots[] = {
 	[ROOT_HOST] = "the host's",
@@ -65,8 +65,10 @@ static void print_process(enum privsep_process process)
 	if (row->user == USER_MAPPED_ROOT)
 		printf("| user | 0 | of a user namespace in which every id is itself |\n");
 	else
-		printf("| user | base+%d | the %s's of the VM's block; no other group |\n",
-		       row->user, users[row->user]);
+		printf("| user | base+%d | the %s's of the VM's block; %s |\n", row->user,
+		       users[row->user],
+		       process == PRIVSEP_NETMON ? "the shim's group and that of /dev/vhost-net too"
+						 : "no other group");
 	if (privsep_capabilities(process) == 0)
 		printf("| capabilities | none | in no set, the bounding set included |\n");
 	printf("| namespaces | ");

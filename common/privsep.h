@@ -15,7 +15,14 @@
 #include "common/filter.h"
 
 /* Uids of a VM's block, added to its base. */
-enum { UID_QEMU = 0, UID_PROXY = 1, UID_SHIM = 2, UID_DECODER = 3, UID_BLOCK = 4 };
+enum {
+	UID_QEMU = 0,
+	UID_PROXY = 1,
+	UID_SHIM = 2,
+	UID_DECODER = 3,
+	UID_NETMON = 4,
+	UID_BLOCK = 8, /* the rest is spare */
+};
 
 /* A row's user that is none of the block: uid 0 of a user namespace. */
 enum { USER_MAPPED_ROOT = -1 };

@@ -106,10 +106,14 @@ static int rename_device(struct netlink *netlink, int index, const char *name, s
 {
 	struct netlink_request request;
 	char now[IF_NAMESIZE];
+	int r;
 
 	if (if_indextoname((unsigned)index, now) != NULL && str_eq(now, name))
 		return 0;
-	begin_link(&request, index, 0, IFF_UP);
+	r = set_up(netlink, index, false, err);
+	if (r < 0)
+		return r;
+	begin_link(&request, index, 0, 0);
 	netlink_add(&request, IFLA_IFNAME, name, strlen(name) + 1);
 	return netlink_ask(netlink, &request, err);
 }
@@ -324,9 +328,12 @@ static void make_route(struct netlink_request *request, uint16_t type, uint16_t 
 static int add_route(struct netlink *netlink, const struct msg_route *t, struct error *err)
 {
 	struct netlink_request request;
+	int r;
 
-	make_route(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, t);
-	return tolerate(t->family, netlink_ask(netlink, &request, err), "a route", err);
+	/* Another route to the same network, through another interface, stays beside it. */
+	make_route(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, t);
+	r = netlink_ask(netlink, &request, err);
+	return r == -EEXIST ? 0 : tolerate(t->family, r, "a route", err);
 }
 
 bool network_route_first(const struct msg_route *a, const struct msg_route *b)
@@ -421,16 +428,28 @@ static bool has_address(const struct msg_interface *interface, const struct msg_
 	return false;
 }
 
-/* What makes a route another one; the rest of it is replaced. */
+static bool same_properties(const struct msg_route *a, const struct msg_route *b)
+{
+	if (a->n_properties != b->n_properties)
+		return false;
+	for (uint32_t i = 0; i < a->n_properties; i++)
+		if (a->properties[i].kind != b->properties[i].kind ||
+		    a->properties[i].value != b->properties[i].value)
+			return false;
+	return true;
+}
+
 static bool has_route(const struct msg_set_network *network, const struct msg_route *a)
 {
 	for (uint32_t i = 0; i < network->n_routes; i++) {
 		const struct msg_route *b = &network->routes[i];
 
 		if (a->family == b->family && a->prefix == b->prefix && a->metric == b->metric &&
-		    a->type == b->type && str_eq(a->device, b->device) &&
+		    a->type == b->type && a->scope == b->scope && a->flags == b->flags &&
+		    a->protocol == b->protocol && str_eq(a->device, b->device) &&
 		    same_bin(&a->destination, &b->destination) &&
-		    same_bin(&a->gateway, &b->gateway))
+		    same_bin(&a->gateway, &b->gateway) && same_bin(&a->source, &b->source) &&
+		    same_properties(a, b))
 			return true;
 	}
 	return false;

@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "common/privsep.h"
 #include "common/wire.h"
 
 enum { ACCEPTS_AT_ONCE = 16, ACCEPT_AGAIN_MS = 100 };
@@ -171,7 +172,9 @@ static void take_connection(struct proxy *proxy, int fd)
 
 	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return;
-	if (peer.uid != 0 && peer.uid != proxy->shim_uid) {
+	/* netmon connects again when there is a new worker; the first time root did it for it. */
+	if (peer.uid != 0 && peer.uid != proxy->shim_uid &&
+	    peer.uid != proxy->shim_uid - UID_SHIM + UID_NETMON) {
 		log_warning("a client of another user is refused", KV("uid", peer.uid));
 		refuse(connection, CLOSE_REFUSED, "this user may not connect");
 		return;

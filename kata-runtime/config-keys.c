@@ -127,6 +127,16 @@ const struct config_key config_keys[] = {
 	  .meaning = "The kata-shim program." },
 	DEBUG(shim, "Log kata-shim's debug records."),
 	DEBUG(agent, "Log the debug records of kata-agent in the guest."),
+	{ .section = "netmon",
+	  .name = "enable_netmon",
+	  .type = CONFIG_BOOL,
+	  .offset = AT(netmon.enable_netmon),
+	  .number = 1,
+	  .meaning =
+		  "Follow what becomes of a container's network while it runs, as docker network "
+		  "connect changes it: a process for each VM. Without it a VM keeps the network "
+		  "that it had at start." },
+	DEBUG(netmon, "Log the debug records of the process that follows the network."),
 	DEBUG(runtime, "Log kata-runtime's debug records."),
 	{ .section = "runtime",
 	  .name = "log_target",
@@ -158,7 +168,7 @@ const struct config_key config_keys[] = {
 	  .offset = AT(runtime.uid_range),
 	  .text = "",
 	  .meaning = "START:COUNT of the uids, and gids of the same numbers, that VMs run under: "
-		     "four for each VM, 65536 and above, used by nothing else on the host. "
+		     "eight for each VM, 65536 and above, used by nothing else on the host. "
 		     "Empty: the line kata:START:COUNT that /etc/subuid and /etc/subgid have." },
 	{ .section = "runtime",
 	  .name = "create_container_timeout",

@@ -46,6 +46,10 @@ struct config {
 		bool enable_debug;
 	} agent;
 	struct {
+		bool enable_netmon;
+		bool enable_debug;
+	} netmon;
+	struct {
 		bool enable_debug;
 		uint32_t log_target; /* enum config_log_target */
 		char *log_dir;

@@ -22,6 +22,7 @@
 #include "kata-runtime/hooks.h"
 #include "kata-runtime/json.h"
 #include "kata-runtime/logs.h"
+#include "kata-runtime/netmon.h"
 #include "kata-runtime/network.h"
 #include "kata-runtime/sandbox.h"
 #include "kata-runtime/uids.h"
@@ -31,6 +32,7 @@ enum {
 	AGENT_MS = 10000,    /* an answer of the agent */
 	AGENT_KILL_MS = 500, /* to SIGKILL: then the VM is killed instead */
 	DESTROY_MS = 5000,
+	NETWORK_MS = 60000, /* to bring the network into the VM; devices take their time */
 };
 
 int container_load(const struct cli *cli, const char *id, struct store *ret_store,
@@ -144,7 +146,20 @@ static int64_t start_ms(const struct spec *spec)
 
 /* --- start ---------------------------------------------------------------------------------- */
 
-static int start_locked(const struct store *store, struct state *state, struct error *err)
+/* Once before the process runs, and then as long as it does, the VM gets the network's changes. */
+static int follow_network(const struct cli *cli, const struct store *store, struct state *state,
+			  struct error *err)
+{
+	CLEANUP(config_fini) struct config config = { 0 };
+	int r = config_load(cli->config_file, &config, err);
+
+	return r < 0 ? r
+		     : netmon_start(store, &config, state, cli->debug, deadline_in_ms(NETWORK_MS),
+				    err);
+}
+
+static int start_locked(const struct cli *cli, const struct store *store, struct state *state,
+			struct error *err)
 {
 	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
 	CLEANUP(spec_freep) struct spec *spec = NULL;
@@ -164,6 +179,8 @@ static int start_locked(const struct store *store, struct state *state, struct e
 	}
 	state->status = STATUS_STARTING;
 	r = store_write_state(store, state, err);
+	if (r == 0)
+		r = follow_network(cli, store, state, err);
 	if (r == 0)
 		r = sandbox_connect(store, state, &decoder, deadline_in_ms(AGENT_MS), err);
 	if (r < 0)
@@ -204,7 +221,7 @@ int container_start(const struct cli *cli, const char *id, struct error *err)
 	struct store store;
 	int r = container_lock(cli, id, &store, &state, &lock, err);
 
-	return r < 0 ? r : start_locked(&store, &state, err);
+	return r < 0 ? r : start_locked(cli, &store, &state, err);
 }
 
 /* --- kill ----------------------------------------------------------------------------------- */
@@ -264,12 +281,12 @@ static int kill_exec(struct process_ref shim, void *userdata)
 	return 0;
 }
 
-static int wait_shim(const struct state *state, int64_t deadline, struct error *err)
+static int wait_end(const struct process_ref *process, int64_t deadline, struct error *err)
 {
-	CLEANUP(fd_close) int fd = process_open(state->shim.pid, state->shim.start_ticks, NULL);
+	CLEANUP(fd_close) int fd = process_open(process->pid, process->start_ticks, NULL);
 	int r = fd < 0 ? 0 : process_wait_gone(fd, deadline, err);
 
-	waitpid(state->shim.pid > 0 ? state->shim.pid : -2, NULL, WNOHANG); /* when it is ours */
+	waitpid(process->pid > 0 ? process->pid : -2, NULL, WNOHANG); /* when it is ours */
 	return r;
 }
 
@@ -282,11 +299,14 @@ int container_destroy(const struct store *store, const struct state *state, stru
 	char dir[PATH_MAX];
 	int r;
 
+	kill_ref(&state->netmon);
 	kill_ref(&state->shim);
 	store_each_exec(store, state->sid, kill_exec, NULL, NULL);
 	r = sandbox_kill(state, deadline, err);
 	if (r == 0)
-		r = wait_shim(state, deadline, err);
+		r = wait_end(&state->shim, deadline, err);
+	if (r == 0)
+		r = wait_end(&state->netmon, deadline, err);
 	/* Of what is in a namespace that goes with the shim nothing is left by now. */
 	if (r == 0 && state->netns != NULL && state->netns[0] != '\0' &&
 	    network_clean(state->netns, &why) < 0)

@@ -15,6 +15,7 @@
 #include "common/privsep.h"
 #include "common/str.h"
 #include "kata-runtime/cli.h"
+#include "kata-runtime/netmon.h"
 
 static const struct verb {
 	const char *name;
@@ -144,6 +145,9 @@ int main(int argc, char **argv)
 	CLEANUP(cli_list_free) struct cli_list words = { 0 };
 	const struct verb *verb;
 	int at, r;
+
+	if (argc == 2 && str_eq(argv[0], NETMON_NAME))
+		return netmon_main(argv[1]);
 
 	at = find_verb(argc, argv);
 	r = cli_parse(options, ARRAY_SIZE(options), at, argv, 0, &words, &err);

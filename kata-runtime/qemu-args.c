@@ -98,8 +98,8 @@ static void add_machine(struct argv *argv, const struct qemu_config *config)
 		  config->max_vcpus != 0 ? config->max_vcpus : config->vcpus);
 	argv_add(argv, "-m");
 	if (config->max_memory_mib > config->memory_mib)
-		argv_addf(argv, "size=%uM,slots=%d,maxmem=%uM", config->memory_mib, QEMU_ROOT_PORTS,
-			  config->max_memory_mib);
+		argv_addf(argv, "size=%uM,slots=%d,maxmem=%uM", config->memory_mib,
+			  QEMU_MEMORY_SLOTS, config->max_memory_mib);
 	else
 		argv_addf(argv, "size=%uM", config->memory_mib);
 	/* Shared, since virtiofsd maps the guest's memory. */
@@ -167,9 +167,9 @@ static void add_nets(struct argv *argv, const struct qemu_config *config)
 			argv_addf(argv, "tap,id=net%u,fd=%u,vhost=off", i, LAUNCH_FD_NET + i);
 		argv_add(argv, "-device");
 		argv_addf(argv,
-			  "virtio-net-pci,netdev=net%u,mac=%02x:%02x:%02x:%02x:%02x:%02x,"
-			  "romfile=" VIRTIO,
-			  i, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+			  "virtio-net-pci,id=nic%u,bus=rp%u,netdev=net%u,"
+			  "mac=%02x:%02x:%02x:%02x:%02x:%02x,romfile=" VIRTIO,
+			  i, i, i, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 	}
 }
 
@@ -188,6 +188,11 @@ static void add_devices(struct argv *argv, const struct qemu_config *config)
 		add_pair(argv, "-device",
 			 "vhost-user-fs-pci,chardev=share,tag=" QEMU_SHARE_TAG ",queue-size=1024");
 	}
+}
+
+/* Only behind a port of its own a device can be plugged and unplugged. */
+static void add_ports(struct argv *argv)
+{
 	for (int i = 0; i < QEMU_ROOT_PORTS; i++) {
 		argv_add(argv, "-device");
 		argv_addf(argv, "pcie-root-port,id=rp%d,chassis=%d,slot=%d", i, i + 1, i + 1);
@@ -206,6 +211,7 @@ int qemu_args_make(const struct qemu_config *config, struct argv *ret, struct er
 	add_machine(&argv, config);
 	r = add_kernel(&argv, config, err);
 	add_links(&argv, config);
+	add_ports(&argv);
 	add_nets(&argv, config);
 	add_devices(&argv, config);
 	if (r == 0 && argv.failed < 0)

@@ -25,11 +25,16 @@ enum {
 	QEMU_MEMORY_MIN_MIB = 96,      /* the least a distribution's kernel boots with */
 	QEMU_MEMORY_MAX_MIB = 1 << 24, /* 16 TiB */
 	QEMU_VCPUS_MAX = 240,
-	QEMU_ROOT_PORTS = 3,    /* free PCIe slots "rp0".. for what is plugged later */
+	QEMU_ROOT_PORTS = 8, /* PCIe slots "rp0".., one for each network interface */
+	QEMU_MEMORY_SLOTS = 3,
 	QEMU_CMDLINE_MAX = 2047 /* bytes an x86 kernel takes */
 };
 
-/* A network interface: its tap device is behind descriptor LAUNCH_FD_NET + its index. */
+/*
+ * A network interface: number N is netdev "netN" and device "nicN" in slot "rpN", whether it was
+ * there at the start or was plugged later. At the start its tap device is behind descriptor
+ * LAUNCH_FD_NET + N.
+ */
 struct qemu_net {
 	uint8_t mac[6];
 	bool vhost; /* LAUNCH_FD_VHOST + index is there */

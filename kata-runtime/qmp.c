@@ -306,13 +306,44 @@ static int write_all(struct qmp *q, const char *text, size_t len, int64_t deadli
 	return 0;
 }
 
-static int send_command(struct qmp *q, const char *command, struct json_object *arguments,
+/* One byte with the descriptor beside it: QEMU keeps that for the command it begins. */
+static int write_fd(struct qmp *q, const char *byte, int fd, int64_t deadline, struct error *err)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec data = { .iov_base = (char *)byte, .iov_len = 1 };
+	struct msghdr message = { .msg_iov = &data,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = sizeof(control.bytes) };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	while (sendmsg(q->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) != 1) {
+		int r;
+
+		if (errno != EAGAIN && errno != EINTR)
+			return error_set(err, errno, "passing a descriptor to QEMU");
+		r = wait_for(q, POLLOUT, deadline, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* fd -1: none. */
+static int send_command(struct qmp *q, const char *command, struct json_object *arguments, int fd,
 			int64_t deadline, struct error *err)
 {
 	CLEANUP(json_put) struct json_object *json = json_object_new_object();
 	const char *text;
 	size_t len;
-	int r;
+	int r = 0;
 
 	if (json == NULL)
 		return error_set(err, ENOMEM, "QMP");
@@ -324,7 +355,12 @@ static int send_command(struct qmp *q, const char *command, struct json_object *
 	text = json_object_to_json_string_length(json, JSON_C_TO_STRING_PLAIN, &len);
 	if (text == NULL)
 		return error_set(err, ENOMEM, "QMP");
-	r = write_all(q, text, len, deadline, err);
+	if (fd >= 0) {
+		r = write_fd(q, text++, fd, deadline, err);
+		len--;
+	}
+	if (r == 0)
+		r = write_all(q, text, len, deadline, err);
 	return r < 0 ? r : write_all(q, "\n", 1, deadline, err);
 }
 
@@ -348,20 +384,51 @@ static int read_answer(struct qmp *q, const char *command, int64_t deadline,
 	return 0;
 }
 
-int qmp_command(struct qmp *q, const char *command, struct json_object *arguments, int64_t deadline,
-		struct json_object **ret_return, struct error *err)
+static int exchange(struct qmp *q, const char *command, struct json_object *arguments, int fd,
+		    int64_t deadline, struct json_object **ret_return, struct error *err)
 {
 	int r;
 
 	if (q->fd < 0 || q->broken)
 		return error_say(err, ENOTCONN, "QMP %s: the connection is broken", command);
-	r = send_command(q, command, arguments, deadline, err);
+	r = send_command(q, command, arguments, fd, deadline, err);
 	if (r < 0)
 		r = error_prefix(err, "QMP %s", command);
 	else
 		r = read_answer(q, command, deadline, ret_return, err);
 	q->broken = r < 0 && r != -EREMOTEIO;
 	return r;
+}
+
+int qmp_command(struct qmp *q, const char *command, struct json_object *arguments, int64_t deadline,
+		struct json_object **ret_return, struct error *err)
+{
+	return exchange(q, command, arguments, -1, deadline, ret_return, err);
+}
+
+int qmp_command_fd(struct qmp *q, const char *command, struct json_object *arguments, int fd,
+		   int64_t deadline, struct error *err)
+{
+	return exchange(q, command, arguments, fd, deadline, NULL, err);
+}
+
+int qmp_wait_event(struct qmp *q, const bool *done, int64_t deadline, struct error *err)
+{
+	int r = 0;
+
+	while (!*done && r >= 0) {
+		CLEANUP(qmp_message_fini) struct qmp_message message = { 0 };
+
+		r = qmp_next(&q->parser, &message, err);
+		if (r == 1 && message.kind != QMP_EVENT)
+			r = error_say(err, EBADMSG, "QEMU answered what it was not asked");
+		else if (r == 1 && q->on_event != NULL)
+			q->on_event(q->context, message.text, message.body);
+		else if (r == 0)
+			r = read_some(q, deadline, err);
+	}
+	q->broken = q->broken || (r < 0 && r != -ETIMEDOUT);
+	return r < 0 ? error_prefix(err, "QMP") : 0;
 }
 
 static int negotiate(struct qmp *q, int64_t deadline, struct error *err)

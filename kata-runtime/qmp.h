@@ -96,6 +96,13 @@ void qmp_close(struct qmp *q);
 int qmp_command(struct qmp *q, const char *command, struct json_object *arguments, int64_t deadline,
 		struct json_object **ret_return, struct error *err);
 
+/* As qmp_command(), and fd (borrowed) travels with it, as getfd wants it. */
+int qmp_command_fd(struct qmp *q, const char *command, struct json_object *arguments, int fd,
+		   int64_t deadline, struct error *err);
+
+/* Gives events to on_event until that has set *done: 0, -ETIMEDOUT, or as for qmp_command(). */
+int qmp_wait_event(struct qmp *q, const bool *done, int64_t deadline, struct error *err);
+
 /* --- commands --------------------------------------------------------------------------------- */
 
 enum qmp_status {

@@ -102,6 +102,39 @@ int store_lock(const struct store *store, const char *sid, int64_t deadline, str
 	return 0;
 }
 
+int store_lock_open(const struct store *store, const char *sid, struct error *err)
+{
+	char path[PATH_MAX];
+	int fd, r = lock_path(store, sid, path, err);
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	return fd < 0 ? error_set(err, errno, "lock %s", path) : fd;
+}
+
+int store_lock_take(int fd, int64_t deadline, struct error *err)
+{
+	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000L };
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return error_set(err, errno, "lock the sandbox");
+		if (deadline_left_ms(deadline) == 0)
+			return error_say(err, ETIMEDOUT, "another call works on this container");
+		nanosleep(&pause, NULL);
+	}
+	write_holder(fd);
+	return 0;
+}
+
+void store_lock_leave(int fd)
+{
+	if (ftruncate(fd, 0) < 0)
+		errno = 0; /* the next holder overwrites it */
+	flock(fd, LOCK_UN);
+}
+
 void store_unlock(struct store_lock *lock)
 {
 	if (lock->fd >= 0 && ftruncate(lock->fd, 0) < 0)

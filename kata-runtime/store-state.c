@@ -177,6 +177,8 @@ int state_format(const struct state *state, char **ret_text, struct error *err)
 	json_object_object_add(o, "status", json_object_new_string(status_name(state->status)));
 	add_ref(o, "shim", &state->shim);
 	add_ref(o, "monitor", &state->monitor);
+	if (state->netmon.pid > 0)
+		add_ref(o, "netmon", &state->netmon);
 	add_u64(o, "uid_slot", state->uid_slot);
 	add_u64(o, "uid_base", state->uid_base);
 	add_u64(o, "handle", state->handle);
@@ -317,6 +319,7 @@ static int get_lists(const struct json_at *at, struct state *state, struct error
 
 static int get_state(const struct json_at *at, struct state *state, struct error *err)
 {
+	struct json_at optional;
 	uint64_t version = 0;
 	int r = json_need_object(at, err);
 
@@ -333,6 +336,8 @@ static int get_state(const struct json_at *at, struct state *state, struct error
 		r = get_ref(at, "shim", &state->shim, err);
 	if (r == 0)
 		r = get_ref(at, "monitor", &state->monitor, err);
+	if (r == 0 && json_member(at, "netmon", &optional))
+		r = get_ref(at, "netmon", &state->netmon, err);
 	if (r == 0)
 		r = get_numbers(at, state, err);
 	return r < 0 ? r : get_lists(at, state, err);

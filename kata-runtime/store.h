@@ -58,6 +58,7 @@ struct state {
 	char *created; /* RFC 3339 with nanoseconds, UTC */
 	enum container_status status;
 	struct process_ref shim, monitor;
+	struct process_ref netmon;   /* follows the network; pid 0: none */
 	uint32_t uid_slot, uid_base; /* uid_base 0: none taken */
 	uint64_t handle;             /* of the init process in the guest; 0: none yet */
 	uint32_t guest_pid;
@@ -117,6 +118,14 @@ int store_lock(const struct store *store, const char *sid, int64_t deadline, str
 
 /* Lets go; for CLEANUP() too. */
 void store_unlock(struct store_lock *lock);
+
+/*
+ * The lock for a process that may not open files later: a descriptor of its own, and taking and
+ * leaving the lock by that.
+ */
+int store_lock_open(const struct store *store, const char *sid, struct error *err);
+int store_lock_take(int fd, int64_t deadline, struct error *err);
+void store_lock_leave(int fd);
 
 struct store_holder {
 	struct process_ref process;

@@ -104,6 +104,23 @@ on_host() {
 	same "$output" "$(sha256sum <"$work/bytes")"
 }
 
+@test "networks that are connected later reach the container, and go again" {
+	docker network create --internal later >/dev/null
+	docker network connect later server
+	eventually 20 in_server 'ip addr show eth1' "$(of_server Networks.later.IPAddress)/"
+	expect 0 timeout -k 5 90 docker run --rm --network later --runtime "$(runtime_name)" img sh -c \
+		"wget -q -O - http://$(of_server Networks.later.IPAddress)/bytes | sha256sum" 3>&-
+	same "$output" "$(sha256sum <"$work/bytes")"
+	docker network disconnect later server
+	eventually 20 not in_server 'ip link' eth1
+	docker network rm later
+}
+
+# in_server COMMAND TEXT: what the command prints has the text.
+in_server() {
+	docker exec server sh -c "$1" | grep -qF "$2"
+}
+
 @test "no tap or filter is left on the host" {
 	vm_only
 	expect 0 on_host ip -o link

@@ -137,6 +137,52 @@ Test(agent_network, set_changed_and_taken_away)
 	cr_expect(sh("! ip link show eth0 | grep -q '[<,]UP'"));
 }
 
+Test(agent_network, two_ways_to_one_network)
+{
+	struct msg_interface both[] = { { .name = eth0,
+					  .mac = BIN(mac0),
+					  .mtu = 1400,
+					  .up = true,
+					  .addresses = addresses,
+					  .n_addresses = 1 },
+					{ .name = eth1,
+					  .mac = BIN(mac1),
+					  .mtu = 1400,
+					  .up = true,
+					  .addresses = &addresses[2],
+					  .n_addresses = 1 } };
+	static uint8_t net1[4] = { 10, 1, 0, 0 };
+	struct msg_route_metric mtu = { .kind = RTAX_MTU, .value = 1111 };
+	struct msg_route way = { .family = AF_INET,
+				 .destination = BIN(net1),
+				 .prefix = 24,
+				 .device = eth0,
+				 .source = BIN(a2),
+				 .type = RTN_UNICAST,
+				 .scope = RT_SCOPE_LINK,
+				 .protocol = RTPROT_KERNEL };
+	struct msg_route ways[] = { way, way, routes[0] };
+	struct msg_set_network m = { both, 2, ways, 3, NULL, 0 };
+	struct msg_route before[] = { way, way, routes[0] };
+	struct msg_set_network first = { both, 2, before, 3, NULL, 0 };
+	struct error err = { 0 };
+
+	NETNS_OR_SKIP();
+	ways[1].device = before[1].device = eth1;
+	ways[1].source = before[1].source = (struct wire_bin)BIN(a3);
+	cr_assert(make_devices());
+	for (int i = 0; i < 2; i++) {
+		cr_assert(network_set(&m, i == 0 ? NULL : &first, &err) == 0, "%s", err.text);
+		cr_expect(sh("test $(ip route | grep -c '^10.1.0.0/24 dev') = 2"));
+	}
+	for (int i = 0; i < 3; i++)
+		if (ways[i].prefix == 16)
+			ways[i].properties = &mtu;
+	cr_assert(network_set(&m, &first, &err) == 0, "%s", err.text);
+	cr_expect(sh("ip route | grep '^10.9.0.0/16' | grep -q 'mtu 1111'"));
+	cr_expect(sh("test $(ip route | grep -c '^10.9.0.0/16') = 1"));
+}
+
 Test(agent_network, ipv6_switched_off_and_link_local_addresses)
 {
 	struct msg_interface interface = {

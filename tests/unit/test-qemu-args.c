@@ -96,8 +96,11 @@ Test(qemu_args, nets)
 	make(&config, &argv);
 	cr_expect_eq(count(&argv, "tap,id=net0,fd=16,vhost=off"), 1);
 	cr_expect_eq(count(&argv, "tap,id=net1,fd=17,vhost=on,vhostfd=25"), 1);
-	cr_expect(holds(&argv, "virtio-net-pci,netdev=net0,mac=02:42:ac:11:00:02,romfile=,"));
-	cr_expect(holds(&argv, "virtio-net-pci,netdev=net1,mac=02:00:00:00:00:ff,"));
+	cr_expect(holds(
+		&argv,
+		"virtio-net-pci,id=nic0,bus=rp0,netdev=net0,mac=02:42:ac:11:00:02,romfile=,"));
+	cr_expect(
+		holds(&argv, "virtio-net-pci,id=nic1,bus=rp1,netdev=net1,mac=02:00:00:00:00:ff,"));
 	argv_fini(&argv);
 	config.n_nets = LAUNCH_NET_MAX + 1;
 	cr_expect_eq(qemu_args_make(&config, &argv, &err), -EINVAL);
@@ -137,7 +140,7 @@ Test(qemu_args, descriptors)
 		"chardev=qmp,mode=control",
 		"chardev:console",
 		"pcie-root-port,id=rp0,chassis=1,slot=1",
-		"pcie-root-port,id=rp2,chassis=3,slot=3",
+		"pcie-root-port,id=rp7,chassis=8,slot=8",
 		"pvpanic-pci",
 	};
 	CLEANUP(argv_fini) struct argv argv = { 0 };

@@ -1,0 +1,171 @@
+# What becomes of a network while its container lives: interfaces that come before create, between
+# create and start, and while it runs, and what is changed on them. In a network namespace made by
+# hand, as CNI plugins do it. The same is asked of runc.
+
+load lib.bash
+
+setup_file() {
+	prepare_directory "$(mktemp -d /var/tmp/kata-live.XXXXXX)"
+	echo "$work" >"$BATS_FILE_TMPDIR/work"
+	namespace=kt-live-$$
+	echo "$namespace" >"$work/namespace"
+	ip netns add "$namespace"
+	ip -n "$namespace" link set lo up
+	ip netns add "$namespace-peer"
+	ip -n "$namespace-peer" link add br0 type bridge
+	ip -n "$namespace-peer" addr add 10.77.0.1/24 dev br0
+	ip -n "$namespace-peer" addr add fd00:77::1/64 dev br0 nodad
+	ip -n "$namespace-peer" link set br0 up
+	begin
+	leaks_begin
+	add_interface eth0 02:77:00:00:00:02
+	on_host ip addr add 10.77.0.2/24 dev eth0
+	on_host ip link set eth0 up
+	bundle c sh -c 'while :; do sleep 1; done'
+	edit c --arg path "/run/netns/$namespace" \
+		'(.linux.namespaces[] | select(.type == "network")).path = $path'
+	create c
+	add_interface eth1 02:77:00:00:00:03
+	on_host ip addr add fd00:77::3/64 dev eth1 nodad
+	on_host ip link set eth1 up mtu 1400
+	on_host ip -6 route add default via fd00:77::1
+	runtime start c
+}
+
+teardown_file() {
+	begin
+	file_end
+	ip netns del "$namespace"
+	ip netns del "$namespace-peer"
+	rm -rf "$work"
+}
+
+begin() {
+	use_directory "$(<"$BATS_FILE_TMPDIR/work")"
+	namespace=$(<"$work/namespace")
+}
+
+setup() {
+	begin
+}
+
+# on_host COMMAND...: in the container's namespace on the host.
+on_host() {
+	nsenter "--net=/run/netns/$namespace" "$@"
+}
+
+# add_interface NAME MAC: a veth to the bridge of the other namespace.
+add_interface() {
+	ip -n "$namespace-peer" link add "p-$1" type veth peer name "$1" address "$2" \
+		netns "$namespace"
+	ip -n "$namespace-peer" link set "p-$1" master br0 up
+}
+
+# inside COMMAND...: in the container.
+inside() {
+	runtime exec c "$@"
+}
+
+# shows PATTERN COMMAND...: what the command prints inside has the pattern, some seconds later.
+shows() {
+	eventually 20 shows_now "$@" || { inside "${@:2}" && return 1; }
+}
+
+shows_now() {
+	inside "${@:2}" | grep -q "$1"
+}
+
+shows_not() {
+	eventually 20 shows_not_now "$@" || { inside "${@:2}" && return 1; }
+}
+
+shows_not_now() {
+	! inside "${@:2}" | grep -q "$1"
+}
+
+@test "interfaces from before create and from before start are there at once" {
+	expect 0 inside ip addr
+	has "$output" '02:77:00:00:00:02' '10.77.0.2/24' '02:77:00:00:00:03' 'fd00:77::3/64' 'mtu 1400'
+	has_not "$output" tentative
+	expect 0 inside ip -6 route
+	has "$output" 'default via fd00:77::1 dev eth1'
+}
+
+@test "both reach their neighbours" {
+	expect 0 inside sh -c 'echo | nc -w 10 10.77.0.1 9 || true; grep -c 10.77.0.1 /proc/net/arp'
+	expect 0 nsenter "--net=/run/netns/$namespace-peer" busybox ping -c 1 -W 10 10.77.0.2
+	expect 0 nsenter "--net=/run/netns/$namespace-peer" busybox ping -6 -c 1 -W 10 fd00:77::3
+}
+
+@test "addresses, routes and the MTU follow, and go again" {
+	on_host ip addr add 10.78.0.2/24 dev eth0
+	on_host ip link set eth0 mtu 1280
+	on_host ip route add 10.79.0.0/16 via 10.77.0.1 mtu 1200
+	shows 10.78.0.2/24 ip addr show eth0
+	shows 'mtu 1280' ip addr show eth0
+	shows '10.79.0.0/16 via 10.77.0.1' ip route
+	on_host ip route del 10.79.0.0/16
+	on_host ip addr del 10.78.0.2/24 dev eth0
+	on_host ip link set eth0 mtu 1500
+	shows_not 10.79.0.0 ip route
+	shows_not 10.78.0.2 ip addr show eth0
+	shows 'mtu 1500' ip addr show eth0
+}
+
+@test "frames of 9000 and of 1280 bytes pass" {
+	local mtu
+
+	for mtu in 9000 1280; do
+		ip -n "$namespace-peer" link set p-eth0 mtu "$mtu"
+		on_host ip link set eth0 mtu "$mtu"
+		ip -n "$namespace-peer" link set br0 mtu "$mtu"
+		shows "mtu $mtu" ip addr show eth0
+		expect 0 nsenter "--net=/run/netns/$namespace-peer" \
+			busybox ping -c 1 -W 10 -s "$((mtu - 28))" 10.77.0.2
+	done
+	for name in p-eth0 br0; do
+		ip -n "$namespace-peer" link set "$name" mtu 1500
+	done
+	on_host ip link set eth0 mtu 1500
+}
+
+@test "an interface is plugged, renamed, and unplugged, as often as one likes" {
+	add_interface eth2 02:77:00:00:01:01
+	on_host ip addr add 10.80.1.1/24 dev eth2
+	on_host ip link set eth2 up
+	shows 10.80.1.1/24 ip addr show eth2
+	on_host ip link set eth2 down
+	on_host ip link set eth2 name net9
+	on_host ip link set net9 up
+	shows 10.80.1.1/24 ip addr show net9
+	on_host ip link del net9
+	shows_not net9 ip link
+	add_interface eth2 02:77:00:00:01:09
+	on_host ip link set eth2 up
+	shows 02:77:00:00:01:09 ip link show eth2
+	on_host ip link del eth2
+	shows_not eth2 ip link
+}
+
+@test "netmon has one capability, and its end harms nobody" {
+	local pid
+
+	vm_only
+	pid=$(pgrep -f "^kata-netmon $(sandbox c)\$" | head -n 1)
+	expect 0 awk '/^Cap/ { print $2 }' "/proc/$pid/status"
+	same "$output" "$(printf '%016x\n' 0 4096 4096 0 0)"
+	expect 0 awk '/^(Uid|Gid|NoNewPrivs):/ && $2 == 0' "/proc/$pid/status"
+	same "$output" ''
+	kill -KILL "$pid"
+	eventually 5 not kill -0 "$pid"
+	expect 0 inside true
+}
+
+@test "delete leaves nothing, not even a filter" {
+	runtime delete --force c
+	leaks_end
+	expect 0 on_host tc qdisc show
+	has_not "$output" ingress
+	expect 0 on_host ip -o link
+	has_not "$output" ': kt'
+}

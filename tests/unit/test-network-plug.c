@@ -1,0 +1,141 @@
+/* kata-runtime/network-plug.c: what QEMU is told, and what is done when it refuses. */
+#include "kata-runtime/network-plug.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "tests/fake/fake-qemu.h"
+
+enum { SOON_MS = 5000, SHORT_MS = 100 };
+
+#define REFUSED "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": $ID}\r\n"
+
+static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 0x1f };
+
+static void open_fake(struct fake_qemu *fake, struct qmp *q, const struct fake_qemu_step *steps,
+		      size_t count)
+{
+	struct error err = { 0 };
+	int fd = fake_qemu_start(fake, steps, count);
+
+	cr_assert(fd >= 0);
+	cr_assert(qmp_open_fd(q, fd, deadline_in_ms(SOON_MS), &err) == 0, "%s", err.text);
+}
+
+static void end_fake(struct fake_qemu *fake, struct qmp *q)
+{
+	qmp_close(q);
+	cr_expect_str_eq(fake_qemu_end(fake), "");
+}
+
+Test(network_plug, plugged)
+{
+	static const struct fake_qemu_step steps[] = {
+		FAKE_HELLO,
+		{ FAKE_EXPECT, "\"execute\":\"getfd\"" },
+		{ FAKE_SEND, FAKE_DONE },
+		{ FAKE_EXPECT, "\"fdname\":\"vhost3\"" },
+		{ FAKE_SEND, FAKE_DONE },
+		{ FAKE_EXPECT, "\"type\":\"tap\",\"id\":\"net3\",\"fd\":\"tap3\",\"vhost\":true,"
+			       "\"vhostfd\":\"vhost3\"" },
+		{ FAKE_SEND, FAKE_DONE },
+		{ FAKE_EXPECT,
+		  "\"driver\":\"virtio-net-pci\",\"id\":\"nic3\",\"bus\":\"rp3\",\"netdev\":"
+		  "\"net3\",\"mac\":\"02:00:00:00:00:1f\"" },
+		{ FAKE_SEND, FAKE_DONE },
+	};
+	CLEANUP(fd_close) int tap = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct error err = { 0 };
+	struct fake_qemu fake;
+	struct qmp q;
+
+	open_fake(&fake, &q, steps, ARRAY_SIZE(steps));
+	cr_expect(network_plug(&q, 3, mac, tap, tap, deadline_in_ms(SOON_MS), &err) == 0, "%s",
+		  err.text);
+	end_fake(&fake, &q);
+}
+
+Test(network_plug, a_refused_device_leaves_nothing)
+{
+	static const struct fake_qemu_step steps[] = {
+		FAKE_HELLO,
+		{ FAKE_EXPECT, "getfd" },
+		{ FAKE_SEND, FAKE_DONE },
+		{ FAKE_EXPECT, "\"vhost\":false" },
+		{ FAKE_SEND, FAKE_DONE },
+		{ FAKE_EXPECT, "device_add" },
+		{ FAKE_SEND, REFUSED },
+		{ FAKE_EXPECT, "\"execute\":\"netdev_del\"" },
+		{ FAKE_SEND, FAKE_DONE },
+	};
+	static const struct fake_qemu_step netdev[] = {
+		FAKE_HELLO,
+		{ FAKE_EXPECT, "getfd" },
+		{ FAKE_SEND, FAKE_DONE },
+		{ FAKE_EXPECT, "netdev_add" },
+		{ FAKE_SEND, REFUSED },
+		{ FAKE_EXPECT, "\"execute\":\"closefd\"" },
+		{ FAKE_SEND, FAKE_DONE },
+	};
+	CLEANUP(fd_close) int tap = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct error err = { 0 };
+	struct fake_qemu fake;
+	struct qmp q;
+
+	open_fake(&fake, &q, steps, ARRAY_SIZE(steps));
+	cr_expect(network_plug(&q, 0, mac, tap, -1, deadline_in_ms(SOON_MS), &err) == -EREMOTEIO);
+	cr_expect_str_eq(err.text, "QEMU refused device_add: no");
+	end_fake(&fake, &q);
+	open_fake(&fake, &q, netdev, ARRAY_SIZE(netdev));
+	cr_expect(network_plug(&q, 0, mac, tap, -1, deadline_in_ms(SOON_MS), &err) == -EREMOTEIO);
+	end_fake(&fake, &q);
+}
+
+#define DELETED(device) \
+	"{\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"" device "\"}}\r\n"
+
+Test(network_plug, unplugged)
+{
+	static const struct fake_qemu_step steps[] = {
+		FAKE_HELLO,
+		{ FAKE_EXPECT, "device_del" },
+		{ FAKE_SEND, DELETED("nic4") FAKE_DONE DELETED("nic5") },
+		{ FAKE_EXPECT, "\"execute\":\"netdev_del\"" },
+		{ FAKE_SEND, FAKE_DONE },
+		{ FAKE_EXPECT, "device_del" }, /* gone already */
+		{ FAKE_SEND, REFUSED },
+		{ FAKE_EXPECT, "\"execute\":\"netdev_del\"" },
+		{ FAKE_SEND, REFUSED },
+	};
+	struct error err = { 0 };
+	struct fake_qemu fake;
+	struct qmp q;
+
+	open_fake(&fake, &q, steps, ARRAY_SIZE(steps));
+	cr_expect(network_unplug(&q, 5, deadline_in_ms(SOON_MS), &err) == 0, "%s", err.text);
+	cr_expect(network_unplug(&q, 5, deadline_in_ms(SOON_MS), &err) == 0, "%s", err.text);
+	end_fake(&fake, &q);
+}
+
+Test(network_plug, a_guest_that_does_not_let_go)
+{
+	static const struct fake_qemu_step steps[] = {
+		FAKE_HELLO,
+		{ FAKE_EXPECT, "device_del" },
+		{ FAKE_SEND, FAKE_DONE DELETED("nic4") "{\"event\": \"DEVICE_DELETED\"}\r\n" },
+		{ FAKE_EXPECT, "\"execute\":\"netdev_del\"" },
+		{ FAKE_SEND, FAKE_DONE },
+	};
+	struct error err = { 0 };
+	struct fake_qemu fake;
+	struct qmp q;
+
+	open_fake(&fake, &q, steps, ARRAY_SIZE(steps));
+	cr_expect(network_unplug(&q, 5, deadline_in_ms(SHORT_MS), &err) == -ETIMEDOUT);
+	cr_expect_str_eq(err.text, "the guest does not let go of device nic5");
+	end_fake(&fake, &q);
+}
