@@ -73,6 +73,9 @@ struct match {
 	RULE(FILTER_RULE_ALLOW, call_, #a " and " #b, why, .count = 2, .conditions = { a, b })
 #define ANSWER(call_, number, why) \
 	RULE(FILTER_RULE_ANSWER, call_, "answers " #number, why, .answer = number)
+#define REFUSE(call_, why) RULE(FILTER_RULE_REFUSE, call_, "kills", why)
+#define REFUSE_WHEN(call_, a, why) \
+	RULE(FILTER_RULE_REFUSE, call_, "kills when " #a, why, .count = 1, .conditions = { a })
 #define ALSO(NAME, why_) { .kind = FILTER_RULE_ALSO, .also = FILTER_##NAME, .why = (why_) },
 #define END \
 	{ \
@@ -92,6 +95,8 @@ static const struct {
 #define WHEN(call, condition, why)
 #define WHEN2(call, condition, other, why)
 #define ANSWER(call, number, why)
+#define REFUSE(call, why)
+#define REFUSE_WHEN(call, condition, why)
 #define ALSO(NAME, why)
 #define END
 #include "common/seccomp.def"
@@ -100,7 +105,7 @@ static const struct {
 
 const char *filter_name(enum filter filter)
 {
-	return filter < FILTER_COUNT ? filters[filter].name : "its own";
+	return filters[filter].name;
 }
 
 const char *filter_what(enum filter filter)
@@ -113,8 +118,23 @@ const struct filter_rule *filter_rules(enum filter filter)
 	return filters[filter].rules;
 }
 
+static uint32_t action_of(const struct filter_rule *rule, uint32_t refusal)
+{
+	const struct match *match = rule->match;
+
+	switch (rule->kind) {
+	case FILTER_RULE_ANSWER:
+		return SCMP_ACT_ERRNO((uint32_t)match->answer);
+	case FILTER_RULE_REFUSE:
+		return refusal;
+	default:
+		return SCMP_ACT_ALLOW;
+	}
+}
+
 /* A line that a wider one makes superfluous is no error. */
-static int add_rules(scmp_filter_ctx context, enum filter filter, struct error *err)
+static int add_rules(scmp_filter_ctx context, enum filter filter, uint32_t refusal,
+		     struct error *err)
 {
 	int r = 0;
 
@@ -123,14 +143,11 @@ static int add_rules(scmp_filter_ctx context, enum filter filter, struct error *
 		const struct match *match = rule->match;
 
 		if (rule->kind == FILTER_RULE_ALSO) {
-			r = add_rules(context, rule->also, err);
+			r = add_rules(context, rule->also, refusal, err);
 			continue;
 		}
-		r = seccomp_rule_add_array(context,
-					   rule->kind == FILTER_RULE_ANSWER
-						   ? SCMP_ACT_ERRNO((uint32_t)match->answer)
-						   : SCMP_ACT_ALLOW,
-					   match->call, match->count, match->conditions);
+		r = seccomp_rule_add_array(context, action_of(rule, refusal), match->call,
+					   match->count, match->conditions);
 		if (r < 0 && r != -EEXIST)
 			return error_set(err, -r, "filter %s: %s", filters[filter].name,
 					 rule->call);
@@ -156,8 +173,10 @@ static int make(enum filter filter, bool log, scmp_filter_ctx *ret, struct error
 		{ SCMP_FLTATR_CTL_TSYNC, 1 },
 		{ SCMP_FLTATR_CTL_OPTIMIZE, 2 }, /* a tree: the number is found in few steps */
 	};
+	uint32_t refusal = log ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS;
+	bool open = filters[filter].rules[0].kind == FILTER_RULE_REFUSE;
 	CLEANUP(context_free)
-	scmp_filter_ctx context = seccomp_init(log ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS);
+	scmp_filter_ctx context = seccomp_init(open ? SCMP_ACT_ALLOW : refusal);
 	int r = 0;
 
 	if (context == NULL)
@@ -166,7 +185,7 @@ static int make(enum filter filter, bool log, scmp_filter_ctx *ret, struct error
 		r = seccomp_attr_set(context, attributes[i].attribute, attributes[i].value);
 	if (r < 0)
 		return error_set(err, -r, "filter %s", filters[filter].name);
-	r = add_rules(context, filter, err);
+	r = add_rules(context, filter, refusal, err);
 	if (r == 0)
 		*ret = steal_ptr(&context);
 	return r;

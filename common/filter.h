@@ -10,22 +10,29 @@
 
 #include "common/error.h"
 
-/* The rows, by name. FILTER_OWN: the program brings a filter of its own. */
+/* The rows, by name. */
 enum filter {
 #define FILTER(NAME, name, what) FILTER_##NAME,
 #define ALLOW(call, why)
 #define WHEN(call, condition, why)
 #define WHEN2(call, condition, other, why)
 #define ANSWER(call, number, why)
+#define REFUSE(call, why)
+#define REFUSE_WHEN(call, condition, why)
 #define ALSO(NAME, why)
 #define END
 #include "common/seccomp.def"
 #include "common/privsep-undef.h"
-	FILTER_COUNT,
-	FILTER_OWN = FILTER_COUNT,
+	FILTER_COUNT
 };
 
-enum filter_kind { FILTER_RULE_ALLOW, FILTER_RULE_ANSWER, FILTER_RULE_ALSO, FILTER_RULE_END };
+enum filter_kind {
+	FILTER_RULE_ALLOW,
+	FILTER_RULE_ANSWER,
+	FILTER_RULE_REFUSE, /* as the first line: what the row does not name is allowed */
+	FILTER_RULE_ALSO,
+	FILTER_RULE_END
+};
 
 /* A line of the table, for those who print it. */
 struct filter_rule {

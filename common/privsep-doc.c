@@ -78,11 +78,8 @@ static void print_process(enum privsep_process process)
 			between = ", ";
 		}
 	printf(" | not the host's |\n| root | | %s |\n", roots[row->root]);
-	printf("| system calls | %s | ", filter_name(row->filter));
-	if (row->filter != FILTER_OWN)
-		printf("[the filter](#filter-%s) |\n", filter_name(row->filter));
-	else
-		printf("the program brings a filter |\n");
+	printf("| system calls | %s | [the filter](#filter-%s) |\n", filter_name(row->filter),
+	       filter_name(row->filter));
 	print_lines(row);
 	printf("| holds | ");
 	between = "";

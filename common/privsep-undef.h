@@ -4,6 +4,8 @@
 #undef WHEN
 #undef WHEN2
 #undef ANSWER
+#undef REFUSE
+#undef REFUSE_WHEN
 #undef ALSO
 #undef PROCESS
 #undef CAPABILITY

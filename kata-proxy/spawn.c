@@ -92,7 +92,7 @@ static int await_maps(int report, struct error *err)
 	return 0;
 }
 
-static int enter_virtiofsd(int report, struct error *err)
+static int enter_virtiofsd(int report, bool seccomp_log, struct error *err)
 {
 	const unsigned long flags = MS_NOSUID | MS_NODEV;
 	int r;
@@ -113,7 +113,8 @@ static int enter_virtiofsd(int report, struct error *err)
 		return error_set(err, errno, "make %s read-only", LAUNCH_SHARE);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set(err, errno, "prctl");
-	return bound_virtiofsd(err);
+	r = bound_virtiofsd(err);
+	return r < 0 ? r : filter_load(privsep_row(PRIVSEP_VIRTIOFSD)->filter, seccomp_log, err);
 }
 
 static int enter_worker(struct error *err)
@@ -179,7 +180,7 @@ static int become(const struct spawn *spawn, int *report, struct error *err)
 	if (r == 0 && spawn->row == PRIVSEP_QEMU)
 		r = enter_qemu(spawn, err);
 	else if (r == 0 && spawn->row == PRIVSEP_VIRTIOFSD)
-		r = enter_virtiofsd(*report, err);
+		r = enter_virtiofsd(*report, spawn->seccomp_log, err);
 	else if (r == 0)
 		r = enter_worker(err);
 	if (r < 0)

@@ -6,7 +6,8 @@
  *	PRIVSEP_QEMU       uid and gid given, no capability, own net, ipc, uts and mount
  *	                   namespaces without the share; its system call filter
  *	PRIVSEP_VIRTIOFSD  uid 0 of an identity-mapped user namespace, few capabilities in it, a
- *	                   slave mount namespace whose copy of the share's tmpfs is read-only
+ *	                   slave mount namespace whose copy of the share's tmpfs is read-only;
+ *	                   a filter beside its own
  *	PRIVSEP_WORKER     the caller's ids, which have no capability already; it loads its
  *	                   filter itself
  *
@@ -39,7 +40,7 @@ struct spawn {
 	size_t n_fds;
 	uid_t uid;        /* PRIVSEP_QEMU: and gid */
 	gid_t kvm_gid;    /* PRIVSEP_QEMU: supplementary group, 0: none */
-	bool seccomp_log; /* PRIVSEP_QEMU: what the filter lacks is logged and done */
+	bool seccomp_log; /* what the filter lacks is logged and done */
 };
 
 /* Adds a descriptor; a negative one is left out. */

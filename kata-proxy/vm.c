@@ -214,6 +214,7 @@ static int start_virtiofsd(struct vm *vm, struct links *links, struct error *err
 		.row = PRIVSEP_VIRTIOFSD,
 		.program = vm->fds[VM_FD_VIRTIOFSD],
 		.args = vm->launch->virtiofsd_args.items,
+		.seccomp_log = vm->launch->seccomp_log,
 	};
 
 	if (vm->launch->virtiofsd_args.count == 0)

@@ -67,6 +67,7 @@ int cmd_kill(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_list(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_pause(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_proxy_restart(const struct cli *cli, int argc, char **argv, struct error *err);
+int cmd_privs(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_ps(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_restore(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_resume(const struct cli *cli, int argc, char **argv, struct error *err);

@@ -43,6 +43,7 @@ static const struct verb {
 	{ "proxy-restart", cmd_proxy_restart, 1,
 	  "start a sandbox's proxy again, also a newer one" },
 	{ "spec", cmd_spec, 1, "write a config.json to begin with" },
+	{ "privs", cmd_privs, 2, "tell what the processes of a sandbox may do" },
 	{ "check", cmd_check, 1, "tell what this host gives to a VM" },
 };
 
