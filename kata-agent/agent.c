@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -254,6 +255,14 @@ static void send_log(struct log_link *log, enum log_level level, const char *tex
 	channel_send_message(&agent->link, FRAME_EVENT, 0, 0, ++agent->log_id, MSG_LOG, &record);
 }
 
+/* Modules cannot be loaded any more when this is asked, so the answer stays true. */
+static bool has_vsock(void)
+{
+	CLEANUP(fd_close) int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0;
+}
+
 /* --- start and stop --------------------------------------------------------------------------- */
 
 static int start_parts(struct agent *agent, struct error *err)
@@ -265,6 +274,7 @@ static int start_parts(struct agent *agent, struct error *err)
 	if (r < 0)
 		return r;
 	log_link_use_console(&agent->log, agent->log_level);
+	agent->vsock = has_vsock();
 	agent->own_pid_namespace = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
 	if (agent->own_pid_namespace < 0)
 		return error_set(err, errno, "open the agent's pid namespace");

@@ -49,6 +49,7 @@ struct agent {
 	uint32_t log_id;
 	enum log_level log_level;
 	uv_signal_t sigchld;
+	bool vsock;            /* the kernel has it: containers shall not */
 	int own_pid_namespace; /* to come back to after a clone into another one */
 	uint64_t next_handle;
 	struct network_wait network;

@@ -244,6 +244,14 @@ static int check_cwd(const char *cwd, struct error *err)
 	return 0;
 }
 
+/* Ours first: the container's may forbid to load more. */
+static int load_filters(const struct enter_plan *plan, struct error *err)
+{
+	int r = plan->refuse_vsock ? seccomp_refuse_vsock(err) : 0;
+
+	return r < 0 ? r : seccomp_load(plan->seccomp, err);
+}
+
 /*
  * The bounding set needs a capability that goes with the others, so it is first. The directory is
  * tried as root, and again as the user where root may not (runc's order). Without no_new_privs the
@@ -269,7 +277,7 @@ static int change_rights(const struct enter_plan *plan, struct error *err)
 	if (r == 0)
 		r = caps_limit(sets.bounding, err);
 	if (r == 0 && !process->no_new_privileges)
-		r = seccomp_load(plan->seccomp, err);
+		r = load_filters(plan, err);
 	if (r == 0)
 		r = change_user(plan, err);
 	if (r < 0)
@@ -384,7 +392,7 @@ void enter_run(const struct enter_plan *prepared)
 		_exit(127);
 	if (plan.create != NULL && start_hooks_run(plan.create, plan.env, &err) < 0)
 		fail(&plan, &err);
-	if (plan.process->no_new_privileges && seccomp_load(plan.seccomp, &err) < 0)
+	if (plan.process->no_new_privileges && load_filters(&plan, &err) < 0)
 		fail(&plan, &err);
 	execve(program, plan.process->args.items, plan.env);
 	error_set(&err, errno, "exec: \"%s\"", program);

@@ -49,6 +49,7 @@ struct enter_plan {
 	int stdio[3];                      /* for 0, 1 and 2; -1 with a terminal */
 	char **env;                        /* with a free place before its NULL */
 	const gid_t *groups;               /* process->groups as an array */
+	bool refuse_vsock;                 /* the guest has vsock */
 	bool reset_oom; /* write oom_score_adj even when the process asks for none */
 };
 

@@ -7,10 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -25,12 +28,14 @@ struct tree {
 	int share; /* the container's part of the shared directory; borrowed */
 	int root;  /* the container's root, attached over its own place in that */
 	int null;  /* the guest's null device */
+	int proc;  /* the procfs mounted at /proc, -1: none */
 };
 
 static void tree_close(struct tree *t)
 {
 	fd_close(&t->root);
 	fd_close(&t->null);
+	fd_close(&t->proc);
 }
 
 /* The length of the first word of a path below the share, with its slash; 0 when it is all. */
@@ -121,10 +126,37 @@ static int open_terminal(struct tree *t, struct terminal *ret_terminal, struct e
 	return r < 0 ? r : terminal_bind_console(t->root, ret_terminal->slave, err);
 }
 
-/* A path that is not there needs no mask: 0 and *ret_fd -1. */
-static int open_if_there(int root, const char *path, int *ret_fd, struct error *err)
+/*
+ * After the mount of a procfs at /proc: keeps that very root. Another container that shares the
+ * image may put something else in the place of /proc at any time, and what is masked or made
+ * read-only below /proc has to be the procfs all the same (CVE-2019-19921, CVE-2025-31133).
+ */
+static int keep_proc(struct tree *t, const struct msg_mount *mounted, struct error *err)
 {
-	int fd = resolve_open(root, path, O_PATH, err);
+	CLEANUP(fd_close) int fd = -1;
+	struct statfs fs;
+
+	if (!str_eq(mounted->type, "proc") || !str_eq(mounted->destination, "/proc"))
+		return 0;
+	fd = resolve_open(t->root, "/proc", O_PATH | O_DIRECTORY, err);
+	if (fd < 0)
+		return fd;
+	if (fstatfs(fd, &fs) < 0)
+		return error_set(err, errno, "look at the container's /proc");
+	if (fs.f_type != PROC_SUPER_MAGIC)
+		return error_say(err, ESTALE,
+				 "the container's /proc is not the procfs just mounted");
+	fd_close(&t->proc);
+	t->proc = steal_fd(&fd);
+	return 0;
+}
+
+/* A path that is not there needs no mask: 0 and *ret_fd -1. */
+static int open_if_there(const struct tree *t, const char *path, int *ret_fd, struct error *err)
+{
+	bool below = t->proc >= 0 && str_starts(path, "/proc/");
+	int fd = resolve_open(below ? t->proc : t->root, below ? path + strlen("/proc/") : path,
+			      O_PATH, err);
 
 	*ret_fd = fd;
 	return fd >= 0 || fd == -ENOENT || fd == -ENOTDIR ? 0 : fd;
@@ -135,7 +167,7 @@ static int mask(struct tree *t, const char *path, struct error *err)
 	CLEANUP(fd_close) int place = -1;
 	CLEANUP(fd_close) int cover = -1;
 	struct stat st;
-	int r = open_if_there(t->root, path, &place, err);
+	int r = open_if_there(t, path, &place, err);
 
 	if (r < 0 || place < 0)
 		return r;
@@ -153,7 +185,7 @@ static int make_readonly(struct tree *t, const char *path, struct error *err)
 {
 	CLEANUP(fd_close) int place = -1;
 	CLEANUP(fd_close) int copy = -1;
-	int r = open_if_there(t->root, path, &place, err);
+	int r = open_if_there(t, path, &place, err);
 
 	if (r < 0 || place < 0)
 		return r;
@@ -229,13 +261,16 @@ static int apply_mount(struct tree *t, const struct msg_mount *wanted, struct er
 int rootfs_enter(const struct msg_create *create, int share, int shm, struct terminal *ret_terminal,
 		 struct error *err)
 {
-	CLEANUP(tree_close) struct tree t = { create, share, -1, -1 };
+	CLEANUP(tree_close) struct tree t = { create, share, -1, -1, -1 };
 	int r = open_tree_fds(&t, err);
 
-	for (uint32_t i = 0; r == 0 && i < create->n_mounts; i++)
+	for (uint32_t i = 0; r == 0 && i < create->n_mounts; i++) {
 		r = shm >= 0 && is_shm(&create->mounts[i])
 			    ? mount_put(t.root, create->mounts[i].destination, shm, err)
 			    : apply_mount(&t, &create->mounts[i], err);
+		if (r == 0)
+			r = keep_proc(&t, &create->mounts[i], err);
+	}
 	if (r == 0)
 		r = fill_dev(&t, err);
 	if (r == 0)

@@ -5,10 +5,14 @@
 #include "kata-agent/seccomp.h"
 
 #include <errno.h>
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -57,5 +61,47 @@ int seccomp_load(const struct msg_seccomp *filter, struct error *err)
 		return 0;
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter->flags, &program) < 0)
 		return error_set(err, errno, "load the seccomp filter");
+	return 0;
+}
+
+#define LOAD(member) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))
+#define IF(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, yes, no)
+#define ANSWER(action) BPF_STMT(BPF_RET | BPF_K, action)
+
+/*
+ * socket(AF_VSOCK) fails as where there is no vsock. Every architecture that the kernel runs has
+ * the call; of 32 bit x86 also socketcall(), whose arguments cannot be seen, so that its socket()
+ * is unknown and the C library uses the plain call.
+ */
+int seccomp_refuse_vsock(struct error *err)
+{
+	struct sock_filter code[] = {
+		LOAD(arch),
+#if defined(__x86_64__)
+		IF(AUDIT_ARCH_I386, 0, 5),
+		LOAD(nr),
+		IF(359 /* socket */, 6, 0),
+		IF(102 /* socketcall */, 0, 7),
+		LOAD(args[0]),
+		IF(1 /* SYS_SOCKET */, 7, 5),
+		LOAD(nr),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~UINT32_C(0x40000000)), /* x32's mark */
+		IF(SYS_socket, 0, 2),
+#else
+		LOAD(nr),
+		IF(SYS_socket, 0, 2),
+#endif
+		LOAD(args[0]),
+		IF(AF_VSOCK, 1, 0),
+		ANSWER(SECCOMP_RET_ALLOW),
+		ANSWER(SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+#if defined(__x86_64__)
+		ANSWER(SECCOMP_RET_ERRNO | ENOSYS),
+#endif
+	};
+	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+		return error_set(err, errno, "refuse vsock");
 	return 0;
 }

@@ -18,4 +18,10 @@ void seccomp_fini(struct msg_seccomp *filter);
  */
 int seccomp_load(const struct msg_seccomp *filter, struct error *err);
 
+/*
+ * Makes vsock unknown to the calling process, for ever: the host behind it is the agent's to talk
+ * to alone. On the same conditions.
+ */
+int seccomp_refuse_vsock(struct error *err);
+
 #endif

@@ -187,6 +187,7 @@ int spawn_process(struct container *container, const struct msg_process *wanted,
 	memcpy(plan.stdio, prepared.ends, sizeof(plan.stdio));
 	plan.env = prepared.env;
 	plan.groups = prepared.groups;
+	plan.refuse_vsock = agent->vsock;
 	plan.reset_oom = agent->options.guest;
 	pid = clone_child(container, create != NULL ? &joined : NULL, &pidfd, err);
 	if (pid == 0)

@@ -1,7 +1,7 @@
 /*
  * What a process of a sandbox is and may, as the kernel tells it, and whether that is within its
- * row of common/privsep.def. Both as JSON objects with the same members, so that a report can be kept
- * and be the measure of a later one:
+ * row of common/privsep.def. Both as JSON objects with the same members, so that a report can be
+ * kept and be the measure of a later one:
  *
  *	user            "base+N" of the VM's block, "mapped 0" in a user namespace, else "host N"
  *	groups          further ones

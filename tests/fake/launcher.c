@@ -38,7 +38,7 @@ const char *launcher_program(const char *path)
 	}
 	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	cr_assert(n > 0);
-	slash = strstr(self, "/tests/component/");
+	slash = strstr(self, "/tests/");
 	cr_assert(slash != NULL, "run it where it was built, or set KATA_BUILD");
 	*slash = '\0';
 	cr_assert((size_t)snprintf(program, sizeof(program), "%s/%s", self, path) <

@@ -1,0 +1,187 @@
+# A hostile image in a real virtual machine: what it may reach of the guest, of its virtual machine's
+# host processes and of the host. One machine serves all tests; the container has every capability, so
+# it stands for whoever owns the guest, too.
+
+# shellcheck disable=SC2154 # lib.bash sets work, base, command; run sets stderr
+load ../system/lib.bash
+
+setup_file() {
+	prepare_directory "$BATS_FILE_TMPDIR"
+	vm_only
+	evil=${KATA_BUILD:-$top/build}/tests/security/evil
+	mkdir -p "$base/rootfs"/{evil,data,fixed,group} "$work"/{fixed,group,target}
+	cp "$evil" "$base/rootfs/bin/evil"
+	echo 'not to be changed' >"$work/fixed/text"
+	echo 'of the host' >"$work/target/text"
+	# Links that a volume's place leads over (CVE-2020-2026): relative, absolute, and by the host's
+	# own name.
+	ln -s "../../../../../../../../$work/target" "$base/rootfs/relative"
+	ln -s "$work/target" "$base/rootfs/absolute"
+	chown 0:4242 "$work/group" && chmod 2777 "$work/group"
+	printf '#!/bin/sh\ntouch %s\n' "$work/annotated" >"$work/program"
+	chmod 755 "$work/program"
+	cat /proc/self/mountinfo >"$work/mountinfo.before"
+	sha256sum "$PREFIX"/share/kata-containers/* >"$work/images"
+
+	bundle evil sleep 1000
+	edit evil --arg work "$work" '
+		["CAP_" + ("CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP"
+			+ " NET_ADMIN NET_RAW SYS_CHROOT SYS_PTRACE SYS_ADMIN SYS_RESOURCE MKNOD SETFCAP"
+			| split(" ")[])] as $caps
+		| .process.capabilities = { bounding: $caps, effective: $caps, permitted: $caps }
+		| .process.noNewPrivileges = false
+		| .annotations = {
+			"io.katacontainers.config.hypervisor.path": ($work + "/program"),
+			"io.katacontainers.config.hypervisor.virtio_fs_daemon": ($work + "/program"),
+			"io.katacontainers.config.hypervisor.kernel_params": "evil.word=1",
+			"io.katacontainers.config.proxy.path": ($work + "/program") }
+		| .linux.resources.devices = [{ allow: false, access: "rwm" }]
+		| .mounts += [
+			{ destination: "/fixed", type: "bind", source: ($work + "/fixed"),
+				options: ["rbind", "ro"] },
+			{ destination: "/group", type: "bind", source: ($work + "/group"),
+				options: ["rbind", "rw"] },
+			{ destination: "/relative/in", type: "bind", source: ($work + "/fixed"),
+				options: ["rbind", "ro"] },
+			{ destination: "/absolute/in", type: "bind", source: ($work + "/fixed"),
+				options: ["rbind", "ro"] }]'
+	runtime_command
+	# Descriptors that a careless manager leaves open.
+	reap evil --open-fds "${command[@]}" create --bundle "$work/evil" \
+		--pid-file "$work/evil/pid" evil || return 0
+	runtime start evil
+	leaks_begin
+}
+
+teardown_file() {
+	use_directory "$BATS_FILE_TMPDIR"
+	! has_vm || file_end
+}
+
+setup() {
+	vm_only
+	use_directory "$BATS_FILE_TMPDIR"
+}
+
+evil() {
+	expect 0 runtime exec evil evil "$@"
+}
+
+@test "CVE-2020-27151: annotations choose no program and no argument" {
+	has_status evil running
+	[[ ! -e $work/annotated ]]
+	expect 0 runtime exec evil cat /proc/cmdline
+	has_not "$output" evil.word
+}
+
+@test "every host process is within its row, in a VM that has run hostile code" {
+	expect 0 runtime privs evil
+	for name in monitor worker QEMU virtiofsd shim; do
+		has "$output" "\"process\": \"$name\""
+	done
+	same "$(jq '[.[].exceeds[]] | length' <<<"$output")" 0
+	same "$(jq '[.[] | select(.user == "host 0")] | length' <<<"$output")" 0
+	same "$(jq '[.[] | select(.process != "virtiofsd") | .capabilities[]] | length' \
+		<<<"$output")" 0
+	jq -e '.[] | select(.process == "worker") | .syscalls <= 40' <<<"$output"
+	jq -e '.[] | select(.process == "shim") | .syscalls <= 45' <<<"$output"
+	jq -e '.[] | select(.process == "QEMU") | .syscalls <= 70' <<<"$output"
+}
+
+@test "privs says so when something exceeds the policy" {
+	runtime privs --policy >"$work/policy.json"
+	expect 0 runtime privs --expect "$work/policy.json" evil
+	jq '.worker.syscalls = 1 | .QEMU.descriptors = { "0": "any", other: ["event"] }' \
+		"$work/policy.json" >"$work/strict.json"
+	expect 1 runtime privs --expect "$work/strict.json" evil
+	has "$output" 'more than 1' 'is a socket'
+	echo '{}' >"$work/empty.json"
+	expect 2 runtime privs --expect "$work/empty.json" evil
+	has "$stderr" 'the policy has no'
+	expect 2 runtime privs nosuch
+	expect 0 runtime privs "$(sandbox evil)"
+}
+
+@test "CVE-2020-2026: the host follows no link of an image" {
+	diff "$work/mountinfo.before" /proc/self/mountinfo
+	same "$(ls "$work/target")" text
+	# In the guest the volume is where the link leads inside of the image.
+	expect 0 runtime exec evil cat /relative/in/text /absolute/in/text
+	same "$output" $'not to be changed\nnot to be changed'
+}
+
+@test "CVE-2020-28914: a read-only volume is read-only for the whole guest" {
+	evil remount /fixed /fixed/text
+	has "$output" 'write: EROFS'
+	same "$(<"$work/fixed/text")" 'not to be changed'
+}
+
+@test "the VM's share shows nothing new to a guest that mounts it itself" {
+	local tag
+
+	tag=$(tr '\0' '\n' <"/proc/$(process evil qemu)/cmdline" | sed -n 's/.*,tag=\([^,]*\).*/\1/p')
+	# /evil is the root of the share from then on.
+	expect 0 runtime exec evil sh -c "evil share $tag /evil"' && cd /evil || exit 1
+		touch made 2>/dev/null && echo made
+		mkdir -p evil/made 2>/dev/null && echo made
+		for f in $(find . -name text); do echo evil 2>/dev/null >>$f && echo wrote $f; done; true'
+	has "$output" 'share: done'
+	has_not "$output" made wrote
+	same "$(<"$work/fixed/text")" 'not to be changed'
+	same "$(<"$work/target/text")" 'of the host'
+}
+
+@test "CVE-2020-2023: no device of the guest opens, whatever nodes are made" {
+	expect 0 runtime exec evil sh -c 'mkdir -p /tmp/nodes && mount -t tmpfs none /tmp/nodes &&
+		evil devices /tmp/nodes'
+	has "$output" devices:
+	# What every container has: null, zero, full, random, urandom, tty, console, ptmx, pts.
+	same "$(grep -vE '^c (1:[0357]|5:[0-2]|136:[0-9]) opens|^devices:' <<<"$output" || true)" ''
+}
+
+@test "CVE-2020-2025: kernel and image are read-only to the machine" {
+	local qemu fd
+
+	qemu=$(process evil qemu)
+	for fd in 14 15; do
+		same "$(awk '$1 == "flags:" { print substr($2, length($2)) }' "/proc/$qemu/fdinfo/$fd")" 0
+	done
+	not grep -E ' /(boot|opt|usr)[^ ]* rw' "/proc/$qemu/mountinfo"
+	sha256sum --quiet -c "$work/images"
+	expect 0 runtime exec evil sh -c 'cat /proc/1/comm; mount -o remount,rw / 2>&1; true'
+}
+
+@test "CVE-2022-0358: no file gets a setgid bit of a group its maker is not in" {
+	expect 0 runtime exec --user 1000:1000 evil evil setgid /group/file
+	same "$output" 'setgid: mode 755'
+	same "$(stat -c %a "$work/group/file")" 755
+}
+
+@test "CVE-2024-21626: no descriptor of the host or the agent is left in a container" {
+	evil descriptors
+	same "$output" 'descriptors: 3'
+	expect 0 runtime exec evil sh -c 'for f in /proc/1/fd/*; do readlink $f; done'
+	has_not "$output" "$work" /proc /sys socket: memfd
+	for fd in 3 4 5 6 7 8 9; do
+		run ! runtime exec --cwd "/proc/self/fd/$fd" evil cat ../../../../etc/hostname
+	done
+}
+
+@test "CVE-2019-5736: the agent's program cannot be written, also by who owns every process" {
+	expect 0 runtime exec evil evil hunt 1
+	has_not "$output" 'can be written'
+	expect 0 runtime exec evil sh -c 'cat /proc/sys/kernel/core_pattern;
+		echo "|/evil" 2>/dev/null >/proc/sys/kernel/core_pattern || echo refused'
+	has "$output" refused
+}
+
+@test "vsock is unknown in a container" {
+	evil vsock
+	same "$output" 'vsock: EAFNOSUPPORT'
+}
+
+@test "the attacks leave nothing" {
+	runtime delete --force evil
+	diff "$work/mountinfo.before" /proc/self/mountinfo
+	same "$(ls "$work/target")" text
+}
