@@ -15,6 +15,7 @@
 #include <stdnoreturn.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -107,19 +108,18 @@ struct output {
 /* False at its end. */
 static bool read_output(int fd, struct output *output)
 {
-	char data[OUTPUT_MAX];
+	char data[4096];
 	ssize_t n = read(fd, data, sizeof(data));
-	size_t len = n > 0 ? (size_t)n : 0, keep = OUTPUT_MAX - len;
+	size_t len, keep;
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
-	if (output->len > keep) {
-		memmove(output->text, output->text + output->len - keep, keep);
-		output->len = keep;
-	}
-	memcpy(output->text + output->len, data, len);
-	output->len += len;
-	return n > 0;
+	if (n <= 0)
+		return n < 0 && (errno == EAGAIN || errno == EINTR);
+	len = MIN((size_t)n, (size_t)OUTPUT_MAX);
+	keep = MIN(output->len, OUTPUT_MAX - len);
+	memmove(output->text, output->text + output->len - keep, keep);
+	memcpy(output->text + keep, data + (size_t)n - len, len);
+	output->len = keep + len;
+	return true;
 }
 
 /* Reads its output until it has ended: 0 or -ETIMEDOUT. */
@@ -138,7 +138,7 @@ static int follow(int pidfd, int output_fd, struct output *output, int64_t deadl
 		if (n > 0 && p[0].revents != 0)
 			break;
 	}
-	/* What it wrote at its end; others may hold the pipe open, so no more than a few reads. */
+	/* What it wrote at its end, all that a pipe holds; others may go on writing into it. */
 	for (int i = 0; i < 64 && poll(&p[1], 1, 0) > 0 && read_output(output_fd, output); i++)
 		continue;
 	return 0;
