@@ -276,7 +276,6 @@ static void on_signal(uv_poll_t *poll_handle, int status, int events)
 		body.signum = (uint32_t)signum;
 		r = session_request(&shim->session, MSG_SIGNAL, &body, &err);
 		break;
-	case SIGNALS_IGNORE:
 	case SIGNALS_LEAVE:
 		break;
 	}

@@ -15,16 +15,7 @@ enum signals_action signals_action(int signum, bool terminal)
 	switch (signum) {
 	case SIGKILL:
 	case SIGSTOP:
-	case SIGSEGV:
-	case SIGBUS:
-	case SIGFPE:
-	case SIGILL:
-	case SIGTRAP:
-	case SIGSYS:
 		return SIGNALS_LEAVE;
-	case SIGCHLD:
-	case SIGPIPE:
-		return SIGNALS_IGNORE;
 	case SIGWINCH:
 		return terminal ? SIGNALS_WINSIZE : SIGNALS_FORWARD;
 	default:
@@ -41,6 +32,10 @@ bool signals_is_end(int signum)
 	return signum == SIGTERM || signum == SIGINT || signum == SIGHUP || signum == SIGQUIT;
 }
 
+/*
+ * Those that tell of a program's faults are among them, since anyone may send them; a fault of our
+ * own ends us all the same: the kernel does not let it be blocked.
+ */
 int signals_open(struct error *err)
 {
 	sigset_t set;
@@ -59,6 +54,14 @@ int signals_open(struct error *err)
 	return fd;
 }
 
+/* What this program's own writes and children cause is not for the guest's process. */
+static bool is_own(const struct signalfd_siginfo *info)
+{
+	if (info->ssi_signo == SIGPIPE)
+		return (pid_t)info->ssi_pid == getpid();
+	return info->ssi_signo == SIGCHLD && info->ssi_code > 0;
+}
+
 int signals_next(int fd)
 {
 	struct signalfd_siginfo info;
@@ -66,6 +69,6 @@ int signals_next(int fd)
 
 	do {
 		n = read(fd, &info, sizeof(info));
-	} while (n < 0 && errno == EINTR);
+	} while ((n < 0 && errno == EINTR) || (n == (ssize_t)sizeof(info) && is_own(&info)));
 	return n == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
 }

@@ -13,8 +13,7 @@
 #include "common/error.h"
 
 enum signals_action {
-	SIGNALS_LEAVE,   /* the kernel acts: KILL, STOP, and the faults of this program */
-	SIGNALS_IGNORE,  /* about the shim's own affairs */
+	SIGNALS_LEAVE,   /* the kernel acts: KILL and STOP */
 	SIGNALS_FORWARD, /* SIGNAL to the guest's process */
 	SIGNALS_WINSIZE, /* WINSIZE with the terminal's new size */
 };
@@ -31,7 +30,10 @@ bool signals_is_end(int signum);
  */
 int signals_open(struct error *err);
 
-/* The next signal that has come: its number, or 0 when there is none now. */
+/*
+ * The next signal that has come: its number, or 0 when there is none now. Without SIGPIPE for what
+ * this process wrote and SIGCHLD for its children.
+ */
 int signals_next(int fd);
 
 #endif
