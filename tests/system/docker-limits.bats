@@ -1,27 +1,24 @@
-# Limits as docker gives them: its options, pause, commit and update, with a dockerd of our own.
+# Limits as docker gives them: its options, pause, commit and update. With runc too.
 
 load lib.bash
 load docker.bash
 
 setup_file() {
-	prepare_directory "$BATS_FILE_TMPDIR"
-	docker_begin "/run/kata-test-limits-$$"
-	echo "$docker_dir" >"$work/docker-dir"
+	docker_file_begin
 }
 
 teardown_file() {
-	use_directory "$BATS_FILE_TMPDIR"
-	docker_use "$(<"$work/docker-dir")"
-	docker_end
+	docker_file_end
 }
 
 setup() {
-	use_directory "$BATS_FILE_TMPDIR"
-	docker_use "$(<"$work/docker-dir")"
+	docker_file_use
+	leaks_begin
 }
 
 teardown() {
 	docker ps -aq | xargs -r docker rm -f >/dev/null
+	leaks_end
 }
 
 # show FILE...: of the cgroup, as words in one line.

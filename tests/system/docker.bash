@@ -1,5 +1,9 @@
 # docker.bash: a dockerd for the tests alone, with a data root, an exec root, a socket and a
-# containerd of its own, and without a network. Loaded beside lib.bash.
+# containerd of its own, and without a network. Loaded after lib.bash.
+
+if has_vm; then docker_runtime=kata-runtime; else docker_runtime=runc; fi
+# Options of docker run and build that name it, for what in_vm cannot call.
+with_runtime=(--runtime "$docker_runtime" --network none)
 
 # docker_begin DIR [NETNS [OPTION...]]: starts it and makes the image "img" from the host's static
 # busybox. With NETNS it lives in that network namespace with its default bridge, else without one.
@@ -9,7 +13,8 @@ docker_begin() {
 	docker_use "$1"
 	[[ -z ${2:-} ]] || enter=(nsenter "--net=/run/netns/$2") network=("${@:3}")
 	mkdir -p "$docker_dir"/{data,exec}
-	jq -n --arg path "$RUNTIME" '{ runtimes: { "kata-runtime": { path: $path } } }' \
+	jq -n --arg path "$RUNTIME" --arg default "$docker_runtime" \
+		'{ runtimes: { "kata-runtime": { path: $path } }, "default-runtime": $default }' \
 		>"$docker_dir/daemon.json"
 	setsid "${enter[@]}" dockerd --config-file "$docker_dir/daemon.json" --data-root "$docker_dir/data" \
 		--exec-root "$docker_dir/exec" --pidfile "$docker_dir/pid" --host "$DOCKER_HOST" \
@@ -50,7 +55,7 @@ docker_end() {
 
 # in_vm ARGUMENT...: docker run with our runtime and no network.
 in_vm() {
-	timeout -k 5 120 docker run --runtime "${docker_runtime:-kata-runtime}" --network none "$@" 3>&-
+	timeout -k 5 120 docker run "${with_runtime[@]}" "$@" 3>&-
 }
 
 container_running() {
@@ -59,4 +64,45 @@ container_running() {
 
 container_exited() {
 	[[ $(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' "$1") == "exited $2" ]]
+}
+
+# of NAME FORMAT: from docker inspect.
+of() {
+	docker inspect -f "{{$2}}" "$1"
+}
+
+is() {
+	[[ $(of "$1" "$2") == "$3" ]]
+}
+
+# logs_have NAME TEXT: does the container's output hold that text by now?
+logs_have() {
+	[[ $(docker logs "$1" 2>&1) == *"$2"* ]]
+}
+
+# process_of NAME monitor|qemu|virtiofsd|worker: its pid; docker keeps our state below its exec root.
+process_of() {
+	local root=$docker_dir/exec/runtime-runc/moby id
+
+	id=$(of "$1" .Id)
+	if [[ $2 == monitor ]]; then monitor "$id"; else process "$id" "$2"; fi
+}
+
+# --- a test file with one dockerd -----------------------------------------------------------
+
+docker_file_begin() {
+	work=$(mktemp -d /var/tmp/kata-docker.XXXXXX)
+	echo "$work" >"$BATS_FILE_TMPDIR/work"
+	docker_begin "$work/d" "$@"
+}
+
+docker_file_end() {
+	docker_file_use
+	docker_end
+	rm -rf "$work"
+}
+
+docker_file_use() {
+	work=$(<"$BATS_FILE_TMPDIR/work")
+	docker_use "$work/d"
 }

@@ -2,6 +2,7 @@
 # lib.bash: what the system tests have in common; each of them loads it. The runtime is that of
 # KATA_RUNTIME. With KATA_TEST_RUNTIME=runc another one takes its place, which shows whether a test
 # asks for what every OCI runtime does; tests of what only a virtual machine has are skipped then.
+# tests/run does that with files that say "With runc too" in their first lines.
 
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL=C.UTF-8

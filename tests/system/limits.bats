@@ -1,6 +1,6 @@
 # What bounds a container: seccomp, kernel parameters, cgroup limits, device rules, resource limits of
 # processes, pause and update. Bundles by hand; docker's own settings come from its config.json in
-# tests/unit/samples. Container "main" serves most tests and is only looked at.
+# tests/unit/samples. Container "main" serves most tests and is only looked at. With runc too.
 
 load lib.bash
 

@@ -1,5 +1,5 @@
 # docker's default bridge, in a network namespace that stands for the host: what the guest has of the
-# container's interface, and who reaches whom, in both protocols. The same is asked of runc.
+# container's interface, and who reaches whom, in both protocols. With runc too.
 
 load lib.bash
 load docker.bash

@@ -1,6 +1,6 @@
 # The command line by hand with bundles: what a container sees, every verb, errors, and that
 # everything is gone afterwards. One container, "main", serves most tests: it is created by
-# setup_file and started and ended by tests in between, so their order matters.
+# setup_file and started and ended by tests in between, so their order matters. With runc too.
 
 load lib.bash
 

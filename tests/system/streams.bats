@@ -1,5 +1,6 @@
 # Standard streams and terminals of every kind, by hand: nothing is lost, doubled, mixed up or held
 # back, for a container's own process and for execs. The container "main" serves all execs.
+# With runc too.
 
 load lib.bash
 
