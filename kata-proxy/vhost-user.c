@@ -87,6 +87,8 @@ enum {
 void vhost_user_init(struct vhost_user *user, uint64_t cid, struct virtqueue *queues)
 {
 	*user = (struct vhost_user){ .cid = cid };
+	for (int i = 0; i < GUEST_REGIONS_MAX; i++)
+		user->memory_fds[i] = -1;
 	for (int i = 0; i < VHOST_USER_QUEUES; i++) {
 		user->rings[i].kick = user->rings[i].call = -1;
 		user->queues[i] = &queues[i];
@@ -95,7 +97,7 @@ void vhost_user_init(struct vhost_user *user, uint64_t cid, struct virtqueue *qu
 
 static void drop_memory(struct vhost_user *user)
 {
-	for (unsigned i = 0; i < user->memory.count; i++)
+	for (int i = 0; i < GUEST_REGIONS_MAX; i++)
 		fd_close(&user->memory_fds[i]);
 	guest_memory_unmap(&user->memory);
 }
@@ -290,6 +292,7 @@ static int set_mem_table(struct call *call, struct error *err)
 	for (int i = 0; i < VHOST_USER_QUEUES; i++)
 		virtqueue_stop(user->queues[i]);
 	drop_memory(user);
+	user->changed |= VHOST_USER_MEMORY;
 	for (uint32_t i = 0; i < table.count; i++)
 		regions[i] = (struct guest_region){ .guest = table.regions[i].guest,
 						    .size = table.regions[i].size,
@@ -357,6 +360,7 @@ static int get_vring_base(struct call *call, struct error *err)
 	virtqueue_stop(call->user->queues[state.index]);
 	ring->addressed = false;
 	fd_close(&ring->kick);
+	call->user->changed |= (unsigned)VHOST_USER_KICK << state.index;
 	return answer(call, &state, sizeof(state));
 }
 
@@ -386,6 +390,7 @@ static int set_vring_kick(struct call *call, struct error *err)
 		return error_say(err, EBADMSG, "a queue without an eventfd is not polled here");
 	fd_close(&ring->kick);
 	ring->kick = steal_fd(&call->fds[0]);
+	call->user->changed |= (unsigned)VHOST_USER_KICK << (ring - call->user->rings);
 	follow(call->user, ring);
 	return 0;
 }
@@ -398,6 +403,7 @@ static int set_vring_call(struct call *call, struct error *err)
 	if (ring == NULL)
 		return -EBADMSG;
 	fd_close(&ring->call);
+	call->user->changed |= (unsigned)VHOST_USER_CALL << (ring - call->user->rings);
 	if (fd < 0)
 		return 0;
 	/* Whatever it is, writing to it must not hold us up. */
@@ -492,4 +498,38 @@ int vhost_user_take(struct vhost_user *user, const struct vhost_user_message *me
 	for (size_t i = 0; i < count; i++)
 		fd_close(&call.fds[i]);
 	return r;
+}
+
+/* --- from one back-end to the next ------------------------------------------------------------ */
+
+void vhost_user_save(const struct vhost_user *user, struct vhost_user_saved *ret)
+{
+	*ret = (struct vhost_user_saved){ .features = user->features,
+					  .protocol_features = user->protocol_features,
+					  .regions_count = user->memory.count };
+	memcpy(ret->regions, user->memory.regions, sizeof(ret->regions));
+	for (int i = 0; i < VHOST_USER_QUEUES; i++) {
+		ret->rings[i].rings = user->rings[i].rings;
+		ret->rings[i].addressed = user->rings[i].addressed;
+		ret->rings[i].enabled = user->rings[i].enabled;
+	}
+}
+
+int vhost_user_restore(struct vhost_user *user, const struct vhost_user_saved *saved,
+		       struct error *err)
+{
+	int r = guest_memory_map(&user->memory, saved->regions, saved->regions_count,
+				 user->memory_fds, err);
+
+	if (r < 0)
+		return r;
+	user->features = saved->features & FEATURES;
+	user->protocol_features = saved->protocol_features & PROTOCOL_FEATURES;
+	for (int i = 0; i < VHOST_USER_QUEUES; i++) {
+		user->rings[i].rings = saved->rings[i].rings;
+		user->rings[i].addressed = saved->rings[i].addressed != 0;
+		user->rings[i].enabled = saved->rings[i].enabled != 0;
+		follow(user, &user->rings[i]);
+	}
+	return 0;
 }

@@ -36,6 +36,24 @@ struct vhost_user_ring {
 	int kick, call; /* eventfds, -1: none yet */
 };
 
+/* What messages changed, as bits for vhost_user.changed. */
+enum {
+	VHOST_USER_MEMORY = 1,
+	VHOST_USER_KICK = 2,                      /* of queue 0, then of the others */
+	VHOST_USER_CALL = 2 << VHOST_USER_QUEUES, /* likewise */
+};
+
+/* All but the descriptors, for the next back-end. */
+struct vhost_user_saved {
+	uint64_t features, protocol_features;
+	uint32_t regions_count;
+	struct guest_region regions[GUEST_REGIONS_MAX];
+	struct {
+		struct virtqueue_rings rings;
+		uint32_t addressed, enabled;
+	} rings[VHOST_USER_QUEUES];
+};
+
 struct vhost_user {
 	uint64_t cid;
 	uint64_t features; /* as negotiated: virtio's, and the protocol's own bit 30 */
@@ -44,6 +62,7 @@ struct vhost_user {
 	int memory_fds[GUEST_REGIONS_MAX]; /* memory.count of them are open */
 	struct vhost_user_ring rings[VHOST_USER_QUEUES];
 	struct virtqueue *queues[VHOST_USER_QUEUES]; /* the caller's */
+	unsigned changed; /* descriptors that are others than before; the caller clears it */
 };
 
 /* queues are VHOST_USER_QUEUES of the caller's, started and stopped here. */
@@ -64,6 +83,16 @@ int vhost_user_parse_header(const uint8_t header[VHOST_USER_HEADER], struct vhos
 int vhost_user_take(struct vhost_user *user, const struct vhost_user_message *message,
 		    const int *fds, size_t count, struct vhost_user_message *reply,
 		    struct error *err);
+
+void vhost_user_save(const struct vhost_user *user, struct vhost_user_saved *ret);
+
+/*
+ * Goes on where another back-end was; user is as vhost_user_init() left it but for its descriptors,
+ * which the caller has put into it, regions_count of them for the memory. What is saved is not
+ * trusted more than QEMU. After an error vhost_user_fini() is to follow.
+ */
+int vhost_user_restore(struct vhost_user *user, const struct vhost_user_saved *saved,
+		       struct error *err);
 
 /* The bytes of a message to send: their number. */
 size_t vhost_user_format(const struct vhost_user_message *message,

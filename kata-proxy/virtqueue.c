@@ -69,8 +69,8 @@ int virtqueue_start(struct virtqueue *queue, const struct guest_memory *memory,
 	queue->available = available;
 	queue->used = used;
 	queue->next = load16(&used->idx);
-	/* Of the last one completed before, the driver may not have heard. */
-	queue->signalled = (uint16_t)(queue->next - 1);
+	queue->signalled = queue->next;
+	queue->untold = true;
 	return 0;
 }
 
@@ -213,7 +213,14 @@ bool virtqueue_must_signal(struct virtqueue *queue)
 {
 	uint16_t before = queue->signalled;
 
-	if (!virtqueue_runs(queue) || before == queue->next)
+	if (!virtqueue_runs(queue))
+		return false;
+	if (queue->untold) {
+		queue->untold = false;
+		queue->signalled = queue->next;
+		return true;
+	}
+	if (before == queue->next)
 		return false;
 	queue->signalled = queue->next;
 	/* What was completed is seen before the driver's wish is read. */

@@ -36,6 +36,7 @@ struct virtqueue {
 	uint16_t size;
 	uint16_t next;      /* chains taken, and completed, modulo 65536 */
 	uint16_t signalled; /* of these, as many as the driver was told of or need not be */
+	bool untold;        /* nobody knows what an earlier back-end told it */
 	bool event_idx, indirect;
 	const char *broken; /* the rule that was broken, or NULL */
 };

@@ -23,6 +23,7 @@
 #include "kata-proxy/monitor-root.h"
 #include "kata-proxy/park.h"
 #include "kata-proxy/spawn.h"
+#include "kata-proxy/vsock-link.h"
 
 static const struct {
 	const char *name;
@@ -53,6 +54,7 @@ static const char *const process_names[VM_PROCESS_COUNT] = {
 struct links {
 	int vhost_listening, vhost_connected; /* virtiofsd's, QEMU's */
 	int agent_qemu, agent_worker;         /* of the agent's link */
+	int vsock_state;                      /* what a worker leaves to the next */
 	int console_qemu, console_worker;
 	int qemu_stderr[2], virtiofsd_stderr[2], cause[2]; /* read end, write end */
 };
@@ -153,6 +155,7 @@ static void links_close(struct links *links)
 	fd_close(&links->vhost_connected);
 	fd_close(&links->agent_qemu);
 	fd_close(&links->agent_worker);
+	fd_close(&links->vsock_state);
 	fd_close(&links->console_qemu);
 	fd_close(&links->console_worker);
 	for (int i = 0; i < 2; i++) {
@@ -176,9 +179,13 @@ static int make_pair(int *ret_one, int *ret_other, const char *whose, struct err
 /* The agent's link: a port whose socket QEMU listens at, or vhost-user between both. */
 static int make_agent_link(struct links *links, const struct vm *vm, struct error *err)
 {
-	if (vm->launch->link == LAUNCH_LINK_VHOST_USER_VSOCK)
+	if (vm->launch->link == LAUNCH_LINK_VHOST_USER_VSOCK) {
+		links->vsock_state = vsock_link_make_state(err);
+		if (links->vsock_state < 0)
+			return links->vsock_state;
 		return make_pair(&links->agent_qemu, &links->agent_worker, "the vsock device's",
 				 err);
+	}
 	links->agent_qemu = monitor_root_listen_agent(vm->launch->uid_base + UID_PROXY, err);
 	if (links->agent_qemu < 0)
 		return links->agent_qemu;
@@ -191,7 +198,7 @@ static int links_make(struct links *links, const struct vm *vm, struct error *er
 {
 	int r = 0;
 
-	*links = (struct links){ -1, -1, -1, -1, -1, -1, { -1, -1 }, { -1, -1 }, { -1, -1 } };
+	*links = (struct links){ -1, -1, -1, -1, -1, -1, -1, { -1, -1 }, { -1, -1 }, { -1, -1 } };
 	if (vm->launch->virtiofsd_args.count > 0)
 		r = monitor_root_vhost_user(&links->vhost_listening, &links->vhost_connected, err);
 	if (r < 0)
@@ -281,8 +288,9 @@ int vm_restart_worker(struct vm *vm, struct error *err)
 {
 	CLEANUP(fd_close) int link = -1;
 
+	/* The vsock device's socket is kept, since QEMU makes no other. */
 	if (vm->launch->link == LAUNCH_LINK_VHOST_USER_VSOCK)
-		return error_say(err, ENOTSUP, "no worker can take over a vsock device");
+		return start_worker(vm, &link, err);
 	link = monitor_root_connect_agent(err);
 	return link < 0 ? link : start_worker(vm, &link, err);
 }
@@ -305,6 +313,10 @@ static int keep_for_workers(struct vm *vm, struct links *links, struct error *er
 	fds[WORKER_FD_LOG] = fcntl(START_FD_LOG, F_DUPFD_CLOEXEC, START_FD_LOG + 1);
 	if (fds[WORKER_FD_LOG] < 0)
 		return error_set(err, errno, "copy the log's descriptor");
+	if (vm->launch->link == LAUNCH_LINK_VHOST_USER_VSOCK) {
+		fds[WORKER_FD_AGENT] = steal_fd(&links->agent_worker);
+		fds[WORKER_FD_PARKED + VSOCK_SLOT_STATE] = steal_fd(&links->vsock_state);
+	}
 	fds[WORKER_FD_CLIENTS] = steal_fd(&vm->fds[VM_FD_CLIENTS]);
 	fds[WORKER_FD_CONSOLE] = steal_fd(&links->console_worker);
 	fds[WORKER_FD_QEMU_STDERR] = steal_fd(&links->qemu_stderr[0]);

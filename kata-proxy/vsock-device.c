@@ -212,6 +212,8 @@ static void take_request(struct vsock_device *device, const struct packet *packe
 	}
 	device->state = VSOCK_OPEN;
 	device->guest_port = packet->guest_port;
+	if (device->port_note != NULL)
+		*device->port_note = packet->guest_port;
 	device->peer_buffer = packet->buffer;
 	device->peer_consumed = packet->consumed;
 	device->sent = packet->consumed;

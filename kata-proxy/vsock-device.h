@@ -50,6 +50,7 @@ struct vsock_device {
 	uint32_t consumed, told; /* told: the guest knows that so much was consumed */
 	uint32_t sent, peer_consumed, peer_buffer;
 	bool owes_response, owes_credit;
+	uint32_t *port_note; /* when set: gets guest_port before the guest knows that it connects */
 	struct vsock_reset resets[VSOCK_RESETS_MAX];
 	unsigned n_resets;
 	uint64_t faults; /* packets that no driver would send */

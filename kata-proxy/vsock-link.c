@@ -5,15 +5,30 @@
 #include "kata-proxy/vsock-link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "kata-proxy/park.h"
 
 enum { STREAM_READS = 4, MESSAGES_AT_ONCE = 16 };
+
+_Static_assert((int)VSOCK_SLOTS <= (int)PARK_SLOTS, "the monitor keeps fewer descriptors");
+
+#define STATE_MAGIC UINT32_C(0x6b767330) /* new with every change of struct vsock_kept */
+
+/* Written by one worker and read by the next, which does not trust it. */
+struct vsock_kept {
+	uint32_t magic; /* 0: there was no worker yet */
+	uint32_t busy;  /* a message of QEMU's was taken and not dealt with: nobody can go on */
+	uint32_t guest_port;
+	struct vhost_user_saved user;
+};
 
 /* A queue's eventfd in the loop; on the heap, since QEMU may replace it while one closes. */
 struct vsock_kick {
@@ -231,16 +246,49 @@ static int send_reply(struct vsock_link *link, const struct vhost_user_message *
 	return 0;
 }
 
+static int park(struct vsock_link *link, unsigned slot, int fd, struct error *err)
+{
+	int r = park_put(link->park, slot, fd);
+
+	return r < 0 ? error_set(err, -r, "have the monitor keep a descriptor") : 0;
+}
+
+/* Has the monitor keep what the last message changed, and notes the rest for the next worker. */
+static int keep(struct vsock_link *link, struct error *err)
+{
+	struct vhost_user *user = &link->user;
+	unsigned changed = user->changed;
+	int r = 0;
+
+	user->changed = 0;
+	for (unsigned i = 0; (changed & VHOST_USER_MEMORY) != 0 && i < GUEST_REGIONS_MAX && r == 0;
+	     i++)
+		r = park(link, VSOCK_SLOT_MEMORY + i, user->memory_fds[i], err);
+	for (unsigned i = 0; i < VHOST_USER_QUEUES && r == 0; i++) {
+		if ((changed & (unsigned)VHOST_USER_KICK << i) != 0)
+			r = park(link, VSOCK_SLOT_KICK + i, user->rings[i].kick, err);
+		if (r == 0 && (changed & (unsigned)VHOST_USER_CALL << i) != 0)
+			r = park(link, VSOCK_SLOT_CALL + i, user->rings[i].call, err);
+	}
+	vhost_user_save(user, &link->state->user);
+	return r;
+}
+
 static int take_message(struct vsock_link *link, struct error *err)
 {
 	struct vhost_user_message reply;
 	size_t n_fds = link->n_fds;
-	int r;
+	int r, kept;
 
 	link->have = 0;
 	link->n_fds = 0;
 	unwatch_kicks(link);
 	r = vhost_user_take(&link->user, &link->message, link->fds, n_fds, &reply, err);
+	if (r < 0)
+		return r;
+	kept = keep(link, err);
+	if (kept < 0)
+		return kept;
 	if (r > 0)
 		r = send_reply(link, &reply, err);
 	return r < 0 ? r : watch_kicks(link, err);
@@ -281,6 +329,7 @@ static void on_front(uv_poll_t *poll, int status, int events)
 	(void)events;
 	if (status < 0)
 		error_set(&err, -status, "wait for QEMU");
+	link->state->busy = 1;
 	for (int i = 0; i < MESSAGES_AT_ONCE && r >= 0; i++) {
 		r = receive(link, &err);
 		if (r > 0)
@@ -293,6 +342,7 @@ static void on_front(uv_poll_t *poll, int status, int events)
 		vsock_link_close(link);
 		return;
 	}
+	link->state->busy = link->have > 0;
 	pump(link);
 }
 
@@ -315,19 +365,85 @@ static int start_polls(struct vsock_link *link, struct error *err)
 	return r < 0 ? error_set(err, -r, "watch the vsock device") : 0;
 }
 
-int vsock_link_open(struct vsock_link *link, uv_loop_t *loop, int front, struct error *err)
+int vsock_link_make_state(struct error *err)
 {
-	CLEANUP(fd_close) int other = -1;
+	CLEANUP(fd_close) int fd = memfd_create("vsock", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, sizeof(struct vsock_kept)) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return error_set(err, errno, "make the vsock device's state");
+	return steal_fd(&fd);
+}
+
+static int map_state(struct vsock_link *link, int fd, struct error *err)
+{
+	void *map = mmap(NULL, sizeof(*link->state), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED)
+		return error_set(err, errno, "map the vsock device's state");
+	link->state = map;
+	return 0;
+}
+
+/* Goes on where the worker before was. */
+static int resume(struct vsock_link *link, int *parked, struct error *err)
+{
+	const struct vsock_kept saved = *link->state; /* looked at in our own memory */
+	struct vhost_user *user = &link->user;
+	int r;
+
+	if (saved.magic != STATE_MAGIC)
+		return error_say(err, EPROTO, "the vsock device's state is of another release");
+	if (saved.busy != 0)
+		return error_say(err, EPROTO, "the worker before ended within a message of QEMU's");
+	for (int i = 0; i < GUEST_REGIONS_MAX; i++)
+		user->memory_fds[i] = steal_fd(&parked[VSOCK_SLOT_MEMORY + i]);
+	for (int i = 0; i < VHOST_USER_QUEUES; i++) {
+		user->rings[i].kick = steal_fd(&parked[VSOCK_SLOT_KICK + i]);
+		user->rings[i].call = steal_fd(&parked[VSOCK_SLOT_CALL + i]);
+	}
+	r = vhost_user_restore(user, &saved.user, err);
+	if (r < 0)
+		return r;
+	if (saved.guest_port != 0)
+		vsock_device_reset_port(&link->device, saved.guest_port);
+	return watch_kicks(link, err);
+}
+
+/* The stream's two ends, and everything that is waited for. */
+static int start(struct vsock_link *link, int *ret_other, int *parked, struct error *err)
+{
 	int pair[2], r;
 
-	*link = (struct vsock_link){ .loop = loop, .front = front, .stream = -1 };
-	vsock_device_init(&link->device);
-	vhost_user_init(&link->user, VSOCK_GUEST_CID, link->device.queues);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return error_set(err, errno, "make the link's socket pair");
 	link->stream = pair[0];
-	other = pair[1];
-	r = start_polls(link, err);
+	*ret_other = pair[1];
+	r = map_state(link, parked[VSOCK_SLOT_STATE], err);
+	if (r == 0)
+		r = start_polls(link, err);
+	if (r == 0 && link->state->magic != 0)
+		r = resume(link, parked, err);
+	if (r < 0)
+		return r;
+	link->state->magic = STATE_MAGIC;
+	link->device.port_note = &link->state->guest_port;
+	uv_idle_start(&link->more, on_more); /* the worker before may have swallowed a kick */
+	return 0;
+}
+
+int vsock_link_open(struct vsock_link *link, uv_loop_t *loop, int front, int park, int *parked,
+		    struct error *err)
+{
+	CLEANUP(fd_close) int other = -1;
+	int r;
+
+	*link = (struct vsock_link){ .loop = loop, .front = front, .park = park, .stream = -1 };
+	vsock_device_init(&link->device);
+	vhost_user_init(&link->user, VSOCK_GUEST_CID, link->device.queues);
+	r = start(link, &other, parked, err);
+	for (int i = 0; i < VSOCK_SLOTS; i++)
+		fd_close(&parked[i]);
 	return r < 0 ? r : steal_fd(&other);
 }
 
@@ -347,4 +463,5 @@ void vsock_link_close(struct vsock_link *link)
 	fd_close(&link->stream);
 	vhost_user_fini(&link->user);
 	vsock_device_fini(&link->device);
+	munmap(link->state, sizeof(*link->state));
 }

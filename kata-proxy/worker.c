@@ -43,6 +43,7 @@ struct worker {
 	struct proxy proxy;
 	struct vsock_link vsock;
 	bool is_vsock; /* we are the guest's vsock device */
+	int parked[PARK_SLOTS];
 	struct output console, qemu, virtiofsd;
 	struct lines agent;         /* the agent's log records */
 	enum log_level agent_level; /* of the one being given to lines */
@@ -227,7 +228,8 @@ static void on_agent_log(struct proxy *proxy, const struct msg_log *log)
 	lines_end(&w->agent, now);
 }
 
-static int log_fd(int fd)
+/* fd when the monitor gave us that one, else -1. */
+static int given(int fd)
 {
 	return fcntl(fd, F_GETFD) < 0 ? -1 : fd;
 }
@@ -235,7 +237,7 @@ static int log_fd(int fd)
 static void on_agent_line(struct lines *lines, const char *text, size_t len, unsigned dropped)
 {
 	struct worker *w = lines->owner;
-	int fd = log_fd(WORKER_FD_LOG_AGENT);
+	int fd = given(WORKER_FD_LOG_AGENT);
 	char note[64];
 	int n;
 
@@ -294,20 +296,21 @@ static int open_outputs(struct worker *w, struct error *err)
 	int r;
 
 	r = output_open(&w->console, &w->loop, WORKER_FD_CONSOLE, "console",
-			log_fd(WORKER_FD_LOG_CONSOLE), w->guest_debug ? LOG_INFO : LOG_DEBUG, err);
+			given(WORKER_FD_LOG_CONSOLE), w->guest_debug ? LOG_INFO : LOG_DEBUG, err);
 	if (r == 0)
 		r = output_open(&w->qemu, &w->loop, WORKER_FD_QEMU_STDERR, "qemu",
-				log_fd(WORKER_FD_LOG_QEMU), LOG_WARNING, err);
+				given(WORKER_FD_LOG_QEMU), LOG_WARNING, err);
 	if (r == 0)
 		r = output_open(&w->virtiofsd, &w->loop, WORKER_FD_VIRTIOFSD_STDERR, "virtiofsd",
-				log_fd(WORKER_FD_LOG_VIRTIOFSD), LOG_INFO, err);
+				given(WORKER_FD_LOG_VIRTIOFSD), LOG_INFO, err);
 	return r;
 }
 
 /* The descriptor of the agent's link, on which all is alike above. */
 static int open_link(struct worker *w, struct error *err)
 {
-	return w->is_vsock ? vsock_link_open(&w->vsock, &w->loop, WORKER_FD_AGENT, err)
+	return w->is_vsock ? vsock_link_open(&w->vsock, &w->loop, WORKER_FD_AGENT, WORKER_FD_PARK,
+					     w->parked, err)
 			   : WORKER_FD_AGENT;
 }
 
@@ -361,11 +364,13 @@ int worker_run(int argc, char *const args[])
 	struct error err = { 0 };
 	int r;
 
-	log_start("proxy", log_fd(WORKER_FD_LOG),
+	log_start("proxy", given(WORKER_FD_LOG),
 		  flag(argc, args, "--debug") ? LOG_DEBUG : LOG_INFO);
 	log_context(args[0], NULL, NULL);
 	w.guest_debug = flag(argc, args, "--guest-debug");
 	w.is_vsock = flag(argc, args, "--vhost-user-vsock");
+	for (int i = 0; i < PARK_SLOTS; i++) /* before anything else can have these numbers */
+		w.parked[i] = given(WORKER_FD_PARKED + i);
 	r = confine(&err);
 	if (r == 0)
 		r = start(&w, &err);

@@ -55,7 +55,7 @@ ctr_command() {
 
 # ctr_run [OPTION...] ROOTFS ID COMMAND...; without an image ctr sets no PATH.
 ctr_run() {
-	ctr_command run --runc-binary "$RUNTIME" --env PATH=/bin --rootfs "$@"
+	ctr_command run --runc-binary "$(called_runtime "$work")" --env PATH=/bin --rootfs "$@"
 }
 
 @test "ctr run prints the guest's kernel and passes on the exit code" {

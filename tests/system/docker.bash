@@ -13,7 +13,7 @@ docker_begin() {
 	docker_use "$1"
 	[[ -z ${2:-} ]] || enter=(nsenter "--net=/run/netns/$2") network=("${@:3}")
 	mkdir -p "$docker_dir"/{data,exec}
-	jq -n --arg path "$RUNTIME" --arg default "$docker_runtime" \
+	jq -n --arg path "$(called_runtime "$docker_dir")" --arg default "$docker_runtime" \
 		'{ runtimes: { "kata-runtime": { path: $path } }, "default-runtime": $default }' \
 		>"$docker_dir/daemon.json"
 	setsid "${enter[@]}" dockerd --config-file "$docker_dir/daemon.json" --data-root "$docker_dir/data" \

@@ -3,6 +3,7 @@
 # KATA_RUNTIME. With KATA_TEST_RUNTIME=runc another one takes its place, which shows whether a test
 # asks for what every OCI runtime does; tests of what only a virtual machine has are skipped then.
 # tests/run does that with files that say "With runc too" in their first lines.
+# With KATA_TEST_LINK every container's agent is behind that link.
 
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL=C.UTF-8
@@ -34,8 +35,26 @@ prepare_directory() {
 	use_directory "$1"
 	mkdir -p "$work" "$root" "$logs"
 	"$top/guest/busybox-bundle" "$base" -- true
-	jq -n --arg logs "$logs" \
-		'{ runtime: { log_target: "file", log_dir: $logs } }' >"$config"
+	link_config | jq --arg logs "$logs" \
+		'. * { runtime: { log_target: "file", log_dir: $logs } }' >"$config"
+}
+
+# A configuration with nothing but the agent's link.
+link_config() {
+	jq -n --arg link "${KATA_TEST_LINK:-auto}" '{ hypervisor: { agent_link: $link } }'
+}
+
+# called_runtime DIR: the program that docker and ctr are to call, which may be made in DIR.
+called_runtime() {
+	if [[ -z ${KATA_TEST_LINK:-} ]] || ! has_vm; then
+		printf '%s\n' "$RUNTIME"
+		return
+	fi
+	link_config >"$1/link.json"
+	printf '#!/bin/sh\nexec "%s" --kata-config "%s" "$@"\n' "$RUNTIME" "$1/link.json" \
+		>"$1/kata-runtime"
+	chmod 0755 "$1/kata-runtime"
+	printf '%s\n' "$1/kata-runtime"
 }
 
 # bundle NAME COMMAND...: a new bundle with that command and no terminal.

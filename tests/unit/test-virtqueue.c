@@ -380,7 +380,7 @@ Test(virtqueue, events_without_index)
 /* A back-end that takes over cannot know what the last one told: it tells once more. */
 Test(virtqueue, signals_after_start)
 {
-	driver.queues[Q].available->ring[DRIVER_SIZE] = UINT16_MAX;
+	driver.queues[Q].available->ring[DRIVER_SIZE] = 1000; /* another one is not asked for */
 	cr_expect(virtqueue_must_signal(&queue));
 	cr_expect_not(virtqueue_must_signal(&queue));
 }

@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/deadline.h"
 #include "common/loop.h"
+#include "kata-proxy/park.h"
 #include "tests/fake/fake-driver.h"
 
 enum { PORT = 5000, HEADER = sizeof(struct virtio_vsock_hdr), WAIT_MS = 5000 };
@@ -20,6 +21,19 @@ static uv_loop_t loop;
 static struct vsock_link link_;
 static struct fake_driver driver;
 static int front, other; /* QEMU's end, the link's other end */
+static int kept_front;   /* the worker's end, as the monitor keeps it */
+static int park_monitor, park_worker, slots[PARK_SLOTS];
+
+/* A worker begins, with copies of what the monitor has. */
+static int open_link(struct error *err)
+{
+	int parked[VSOCK_SLOTS];
+
+	for (int i = 0; i < VSOCK_SLOTS; i++)
+		parked[i] = slots[i] < 0 ? -1 : fcntl(slots[i], F_DUPFD_CLOEXEC, 3);
+	return vsock_link_open(&link_, &loop, fcntl(kept_front, F_DUPFD_CLOEXEC, 3), park_worker,
+			       parked, err);
+}
 
 static void start(void)
 {
@@ -28,8 +42,13 @@ static void start(void)
 
 	cr_assert(loop_start(&loop, &err) == 0);
 	cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	cr_assert(park_open(&park_monitor, &park_worker, &err) == 0);
 	front = pair[0];
-	other = vsock_link_open(&link_, &loop, pair[1], &err);
+	kept_front = pair[1];
+	for (int i = 0; i < PARK_SLOTS; i++)
+		slots[i] = -1;
+	slots[VSOCK_SLOT_STATE] = vsock_link_make_state(&err);
+	other = open_link(&err);
 	cr_assert(other >= 0, "%s", err.text);
 	driver_init(&driver);
 }
@@ -42,6 +61,11 @@ static void stop(void)
 	vsock_link_close(&link_);
 	cr_expect(loop_run(&loop, 1000, &err) == 0, "%s", err.text);
 	driver_fini(&driver);
+	for (int i = 0; i < PARK_SLOTS; i++)
+		fd_close(&slots[i]);
+	fd_close(&park_monitor);
+	fd_close(&park_worker);
+	fd_close(&kept_front);
 	fd_close(&front);
 	fd_close(&other);
 }
@@ -289,4 +313,149 @@ Test(vsock_link, reports_a_broken_queue)
 		front_kick(&driver, VSOCK_TX);
 		turn();
 	}
+}
+
+/* --- the next worker -------------------------------------------------------------------------- */
+
+/* The worker is gone, with what it had read; the monitor has what it parked. */
+static void die(void)
+{
+	vsock_link_close(&link_);
+	while (uv_run(&loop, UV_RUN_NOWAIT) != 0)
+		;
+	fd_close(&other);
+	park_take(park_monitor, slots);
+}
+
+static void expect_packet(uint16_t op)
+{
+	struct virtio_vsock_hdr header = { 0 };
+	uint8_t *data;
+	unsigned i;
+
+	cr_assert(driver_receive(&driver, &header, &data, &i), "operation %u", op);
+	cr_expect(header.op == op && header.dst_port == PORT, "operation %u", header.op);
+	driver_make_room(&driver, i, HEADER + 4096);
+}
+
+static void dial(void)
+{
+	struct virtio_vsock_hdr header =
+		driver_packet(VIRTIO_VSOCK_OP_REQUEST, PORT, VSOCK_AGENT_PORT, 0);
+
+	driver_send(&driver, 2, &header, NULL, 0);
+	front_kick(&driver, VSOCK_TX);
+	turn();
+	expect_packet(VIRTIO_VSOCK_OP_RESPONSE);
+}
+
+Test(vsock_link, is_taken_over)
+{
+	struct virtio_vsock_hdr header =
+		driver_packet(VIRTIO_VSOCK_OP_RW, PORT, VSOCK_AGENT_PORT, 4);
+	struct error err;
+	char text[8] = "";
+
+	hand_over();
+	connect_guest();
+	for (int life = 0; life < 5; life++) {
+		die();
+		/* What the guest says meanwhile is of a connection that is over. */
+		driver_send(&driver, 1, &header, "lost", 4);
+		front_kick(&driver, VSOCK_TX);
+		other = open_link(&err);
+		cr_assert(other >= 0, "%s", err.text);
+		turn();
+		cr_expect(front_await_call(&driver, VSOCK_RX), "the guest is told");
+		expect_packet(VIRTIO_VSOCK_OP_RST);
+		expect_packet(VIRTIO_VSOCK_OP_RST);
+		dial();
+		guest_says("here", 4);
+		cr_expect(recv(other, text, 4, MSG_DONTWAIT) == 4 && strcmp(text, "here") == 0);
+	}
+}
+
+/* QEMU goes on talking to the next one, which keeps what it hears. */
+Test(vsock_link, next_one_hears_qemu)
+{
+	const uint32_t state[2] = { 1, 0 };
+	uint32_t answer[2];
+	struct error err;
+
+	hand_over();
+	die();
+	other = open_link(&err);
+	cr_assert(other >= 0, "%s", err.text);
+	front_send(front, 11, false, state, sizeof(state), NULL, 0);
+	turn();
+	cr_expect(front_receive(front, 11, answer, sizeof(answer)) == sizeof(answer));
+	cr_expect_not(virtqueue_runs(&link_.device.queues[1]));
+	die();
+	cr_expect(slots[VSOCK_SLOT_KICK + 1] < 0 && slots[VSOCK_SLOT_KICK] >= 0);
+	other = open_link(&err);
+	cr_assert(other >= 0, "%s", err.text);
+	cr_expect_not(virtqueue_runs(&link_.device.queues[1]));
+	cr_expect(virtqueue_runs(&link_.device.queues[0]));
+}
+
+/* Before QEMU has said anything, and again. */
+Test(vsock_link, is_taken_over_at_once)
+{
+	struct error err;
+
+	die();
+	other = open_link(&err);
+	cr_assert(other >= 0, "%s", err.text);
+	hand_over();
+	connect_guest();
+}
+
+static void expect_refusal(const char *why)
+{
+	struct error err = { 0 };
+
+	die();
+	other = open_link(&err);
+	cr_expect(other < 0 && strstr(err.text, why) != NULL, "%s", err.text);
+}
+
+/* Half a message was read: what it was nobody knows. */
+Test(vsock_link, cannot_go_on_in_a_message)
+{
+	const uint32_t half[] = { 1, 1 };
+
+	hand_over();
+	cr_expect(write(front, half, sizeof(half)) == sizeof(half));
+	turn();
+	expect_refusal("ended within a message");
+}
+
+/* A worker that the guest owned wrote something else there. */
+Test(vsock_link, does_not_trust_the_state)
+{
+	uint8_t nonsense[64];
+
+	hand_over();
+	memset(nonsense, 0xff, sizeof(nonsense));
+	die();
+	cr_expect(pwrite(slots[VSOCK_SLOT_STATE], nonsense, 4, 0) == 4);
+	expect_refusal("of another release");
+}
+
+Test(vsock_link, does_not_trust_the_saved_memory)
+{
+	struct error err = { 0 };
+	uint32_t many = UINT32_MAX;
+
+	hand_over();
+	die();
+	/* Behind magic, busy, port, a hole, and two numbers of 8 bytes: how many regions. */
+	cr_expect(pwrite(slots[VSOCK_SLOT_STATE], &many, sizeof(many), 32) == sizeof(many));
+	other = open_link(&err);
+	cr_expect(other < 0 && strstr(err.text, "memory regions") != NULL, "%s", err.text);
+	die();
+	many = 2; /* and the second one has no descriptor */
+	cr_expect(pwrite(slots[VSOCK_SLOT_STATE], &many, sizeof(many), 32) == sizeof(many));
+	other = open_link(&err);
+	cr_expect(other < 0, "%s", err.text);
 }
