@@ -18,9 +18,16 @@
 enum {
 	READ_SIZE = 65536,
 	INPUT_IDLE = 4096, /* the start of a frame is kept in a small buffer while the rest comes */
-	SMALL_FRAME = 4096, /* up to here one copy is cheaper than a vector */
-	HEAD_MAX = 64,      /* a head that is sent together with the frame's header */
+	SMALL_FRAME = 4096,   /* up to here one copy is cheaper than a vector */
+	HEAD_MAX = 64,        /* a head that is sent together with the frame's header */
+	DEVICE_WRITE = 32768, /* most that the port's driver takes at once */
 };
+
+/*
+ * Memory of the last read, for the next one of any channel: getting it anew from the kernel would
+ * cost more than the bytes it takes.
+ */
+static struct buf spare;
 
 /* A write that did not succeed at once. */
 struct pending {
@@ -90,11 +97,35 @@ static void end(struct channel *channel, const struct error *err)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* Moves a small or empty input into the spare memory. */
+static void use_spare(struct buf *input)
+{
+	if (spare.data == NULL || input->size >= READ_SIZE || buf_len(input) > INPUT_IDLE ||
+	    buf_append(&spare, buf_at(input), buf_len(input)) < 0)
+		return;
+	buf_fini(input);
+	*input = spare;
+	spare = (struct buf){ 0 };
+}
+
+/* Keeps one buffer that is no longer needed. */
+static void give_back(struct buf *input)
+{
+	if (spare.data != NULL || input->size < READ_SIZE || input->size > 4 * READ_SIZE) {
+		buf_fini(input);
+		return;
+	}
+	spare = *input;
+	spare.start = spare.end = 0;
+	*input = (struct buf){ 0 };
+}
+
 static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf)
 {
 	struct channel *channel = handle->data;
 
 	(void)size;
+	use_spare(&channel->input);
 	buf->base = (char *)buf_reserve(&channel->input, READ_SIZE);
 	buf->len = buf->base != NULL ? READ_SIZE : 0;
 }
@@ -105,10 +136,10 @@ static void trim(struct buf *input)
 	struct buf small = { 0 };
 
 	if (buf_len(input) == 0) {
-		buf_fini(input);
+		give_back(input);
 	} else if (buf_len(input) <= INPUT_IDLE && input->size > 2 * INPUT_IDLE &&
 		   buf_append(&small, buf_at(input), buf_len(input)) == 0) {
-		buf_fini(input);
+		give_back(input);
 		*input = small;
 	}
 }
@@ -311,12 +342,25 @@ static uint8_t *put(uint8_t *to, const void *from, size_t n)
 	return to + n;
 }
 
+/*
+ * Where a frame is put together whose parts are not worth a vector. A device takes each part of a
+ * vector for itself, and the host then gets two pieces.
+ */
+static uint8_t *gather(const struct channel *channel, size_t total, uint8_t small[SMALL_FRAME])
+{
+	static uint8_t whole[DEVICE_WRITE];
+
+	if (total <= SMALL_FRAME)
+		return small;
+	return channel->device && total <= sizeof(whole) ? whole : NULL;
+}
+
 int channel_send(struct channel *channel, const struct frame *frame, const void *head,
 		 size_t head_len, const void *body, size_t body_len)
 {
 	struct frame sent = *frame;
 	uint8_t small[SMALL_FRAME];
-	uint8_t *p = small;
+	uint8_t *p, *whole;
 	uv_buf_t bufs[3];
 	size_t total;
 	unsigned count = 1;
@@ -328,14 +372,16 @@ int channel_send(struct channel *channel, const struct frame *frame, const void 
 		return -EPIPE;
 	sent.length = (uint32_t)(head_len + body_len);
 	total = FRAME_HEADER + head_len + body_len;
-	frame_put_header(small, &sent);
+	whole = gather(channel, total, small);
+	p = whole != NULL ? whole : small;
+	frame_put_header(p, &sent);
 	p += FRAME_HEADER;
-	if (total <= sizeof(small)) {
-		p = put(put(p, head, head_len), body, body_len);
-		bufs[0] = uv_buf_init((char *)small, (unsigned)(p - small));
+	if (whole != NULL) {
+		put(put(p, head, head_len), body, body_len);
+		bufs[0] = uv_buf_init((char *)whole, (unsigned)total);
 		return write_bytes(channel, bufs, count, total);
 	}
-	if (head_len <= HEAD_MAX) /* a device takes each part of a vector for itself */
+	if (head_len <= HEAD_MAX)
 		p = put(p, head, head_len);
 	bufs[0] = uv_buf_init((char *)small, (unsigned)(p - small));
 	if (head_len > HEAD_MAX)

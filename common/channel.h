@@ -62,6 +62,7 @@ struct channel {
 	size_t queued;  /* bytes handed to libuv and not yet written */
 	size_t held;    /* memory these take, with what is needed to keep each */
 	bool above_low; /* drained is owed */
+	bool device;    /* set by the owner: a character device, no socket */
 	bool synced;    /* the preamble is over */
 	bool reading;
 	bool broken;    /* writing failed: what is sent is dropped */

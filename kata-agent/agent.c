@@ -234,6 +234,7 @@ static void look_for_link(struct agent *agent)
 
 	if (fd >= 0 && channel_open(&agent->link, &agent->loop, fd, &link_ops, agent, &err) == 0) {
 		agent->link_open = true;
+		agent->link.device = agent->source.kind == LINK_PORT_DEVICE;
 		return;
 	}
 	if (err.num == ENOTCONN) {
