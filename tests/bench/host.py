@@ -68,7 +68,10 @@ def cpu_seconds(pid):
     """What all living threads of a process have used so far."""
     total = 0
     for task in os.listdir(f"/proc/{pid}/task"):
-        total += int(read(f"/proc/{pid}/task/{task}/schedstat").split()[0])
+        try:
+            total += int(read(f"/proc/{pid}/task/{task}/schedstat").split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # the thread has ended
     return total / 1e9
 
 
@@ -79,9 +82,12 @@ def memory(pid):
 
 
 def descendants(pid):
-    """pid and all below it, as a list of (pid, words of the command line)."""
-    found = [(pid, read(f"/proc/{pid}/cmdline").split("\0"))]
-    for task in os.listdir(f"/proc/{pid}/task"):
-        for child in read(f"/proc/{pid}/task/{task}/children").split():
-            found += descendants(int(child))
+    """pid and all below it that do not end meanwhile: a list of (pid, words of the command line)."""
+    try:
+        found = [(pid, read(f"/proc/{pid}/cmdline").split("\0"))]
+        for task in os.listdir(f"/proc/{pid}/task"):
+            for child in read(f"/proc/{pid}/task/{task}/children").split():
+                found += descendants(int(child))
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return found

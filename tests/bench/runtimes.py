@@ -86,8 +86,9 @@ class Kata(Runtime):
         return os.path.basename(os.readlink(os.path.join(self.root, ident)))
 
     def log(self, ident, component, sentence):
-        """The first record with that sentence: its time and its text."""
-        for line in read(os.path.join(self.logs, self.sandbox(ident), component + ".log")).split("\n"):
+        """The last record with that sentence, of this round: its time and its text."""
+        text = read(os.path.join(self.logs, self.sandbox(ident), component + ".log"))
+        for line in reversed(text.split("\n")):
             if sentence in line:
                 when = datetime.datetime.strptime(re.match(r"time=(\S+)", line)[1], LOG_TIME)
                 return when.replace(tzinfo=datetime.timezone.utc).timestamp(), line
