@@ -20,7 +20,7 @@
 #include "common/deadline.h"
 #include "common/str.h"
 
-enum { RETRY_MS = 5, DEPTH_MAX = 16 };
+enum { RETRY_MS = 5, DEPTH_MAX = 16, MOVE_ROUNDS = 16 };
 
 /* --- making and joining --------------------------------------------------------------------- */
 
@@ -155,6 +155,82 @@ int cgroup_join(const struct cgroup *cgroup, pid_t pid, struct error *err)
 			r = 0;
 	}
 	return r;
+}
+
+/* --- moving --------------------------------------------------------------------------------- */
+
+/* One round over what is in a cgroup now: how many were moved, or a negative errno. */
+static int move_round(const char *from, const struct cgroup_dir *to)
+{
+	CLEANUP(file_close) FILE *file = NULL;
+	char path[PATH_MAX];
+	int pid, moved = 0;
+
+	if (str_format(path, sizeof(path), "%s/cgroup.procs", from) < 0)
+		return -ENAMETOOLONG;
+	file = fopen(path, "re");
+	while (file != NULL && fscanf(file, "%d", &pid) == 1) {
+		struct error err = { 0 };
+
+		/* One that has ended meanwhile need not be moved. */
+		if (join_dir(to, pid, &err) < 0 && err.num != ESRCH)
+			return -err.num;
+		moved++;
+	}
+	return moved;
+}
+
+static int move_dir(const struct cgroup_dir *from, const struct cgroup_dir *to, struct error *err)
+{
+	int moved = 1, r = make_dir(to, err);
+
+	/* A process that forks at this moment leaves a child behind for the next round. */
+	for (int i = 0; i < MOVE_ROUNDS && r == 0 && moved > 0; i++) {
+		moved = move_round(from->path, to);
+		if (moved < 0)
+			r = error_set(err, -moved, "move processes out of cgroup %s", from->path);
+	}
+	return r;
+}
+
+static int path_beside(const struct cgroup_dir *dir, const char *name, char **ret)
+{
+	const char *slash = strrchr(dir->path, '/');
+
+	if (dir->levels == 0) {
+		*ret = strdup(dir->path);
+		return *ret != NULL ? 0 : -ENOMEM;
+	}
+	if (asprintf(ret, "%.*s/%s", (int)(slash - dir->path), dir->path, name) >= 0)
+		return 0;
+	*ret = NULL;
+	return -ENOMEM;
+}
+
+int cgroup_move_beside(const struct cgroup *cgroup, const char *name, struct cgroup *ret_beside,
+		       struct error *err)
+{
+	CLEANUP(cgroup_fini) struct cgroup beside = { .lenient = cgroup->lenient };
+	int r = 0;
+
+	for (size_t i = 0; i < cgroup->count && r == 0; i++) {
+		const struct cgroup_dir *from = &cgroup->dirs[i];
+		struct cgroup_dir *to = &beside.dirs[beside.count++];
+
+		*to = *from;
+		r = path_beside(from, name, &to->path);
+		if (r < 0)
+			return error_set(err, ENOMEM, "cgroups");
+		if (from->levels > 0 && !str_eq(from->path, to->path))
+			r = move_dir(from, to, err);
+		if (cgroup->lenient)
+			r = 0;
+	}
+	if (r < 0)
+		return r;
+	*ret_beside = beside;
+	beside = (struct cgroup){ 0 };
+	return 0;
 }
 
 /* --- removing ------------------------------------------------------------------------------- */

@@ -69,6 +69,13 @@ int cgroup_create(const struct cgroup *cgroup, struct error *err);
 int cgroup_join(const struct cgroup *cgroup, pid_t pid, struct error *err);
 
 /*
+ * Makes a cgroup NAME beside each of them and puts all their processes there: *ret_beside, for
+ * cgroup_fini(). A directory that is not ours to remove stays as it is. Again is no error.
+ */
+int cgroup_move_beside(const struct cgroup *cgroup, const char *name, struct cgroup *ret_beside,
+		       struct error *err);
+
+/*
  * Kills every process in the directories that are ours, and removes them with the levels above
  * them that are ours and empty. -EBUSY at the deadline. What is gone already is no error.
  */

@@ -25,6 +25,8 @@ static int find_sandbox(const struct store *store, const char *word, char sid[SI
 		r = store_sid(store, word, sid, err);
 	if (r == 0)
 		r = store_read_state(store, sid, &state, err);
+	if (r == 0)
+		memcpy(sid, state.sandbox, SID_SIZE);
 	if (r == -ENOENT)
 		return error_say(err, ENOENT, "there is no sandbox or container %s", word);
 	return r;

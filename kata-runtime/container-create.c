@@ -17,6 +17,7 @@
 #include "common/id.h"
 #include "common/launch.h"
 #include "common/log.h"
+#include "common/process.h"
 #include "common/str.h"
 #include "kata-runtime/cgroup.h"
 #include "kata-runtime/config.h"
@@ -26,6 +27,7 @@
 #include "kata-runtime/hooks.h"
 #include "kata-runtime/logs.h"
 #include "kata-runtime/network.h"
+#include "kata-runtime/pod.h"
 #include "kata-runtime/process-io.h"
 #include "kata-runtime/resources.h"
 #include "kata-runtime/sandbox.h"
@@ -42,6 +44,7 @@ struct creation {
 	struct store_lock lock;
 	struct config config;
 	struct spec *spec;
+	struct pod pod;
 	struct guest_spec guest;
 	struct state state;
 	struct cgroup cgroup;
@@ -69,6 +72,7 @@ static void creation_fini(struct creation *c)
 	fd_close(&c->shim.control);
 	process_io_close(&c->io);
 	guest_spec_fini(&c->guest);
+	pod_fini(&c->pod);
 	cgroup_fini(&c->cgroup);
 	state_fini(&c->state);
 	spec_free(c->spec);
@@ -121,24 +125,6 @@ static int open_netns(struct creation *c, struct error *err)
 	return 0;
 }
 
-static int check_pod(const struct spec *spec, struct error *err)
-{
-	static const char *const keys[] = { "io.kubernetes.cri.container-type",
-					    "io.kubernetes.cri-o.ContainerType" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		const char *type = spec_annotation(spec, keys[i]);
-
-		if (type != NULL && str_eq(type, "container"))
-			return error_say(
-				err, ENOTSUP,
-				"annotation %s: several containers in one VM (pods) are not "
-				"supported yet",
-				keys[i]);
-	}
-	return 0;
-}
-
 static int check_rootfs(const struct spec *spec, struct error *err)
 {
 	struct stat st;
@@ -169,13 +155,15 @@ static int read_input(struct creation *c, const char *id, struct error *err)
 	if (r == 0)
 		r = spec_load(c->options->bundle != NULL ? c->options->bundle : ".", &c->spec, err);
 	if (r == 0)
-		r = check_pod(c->spec, err);
-	if (r == 0)
 		r = check_rootfs(c->spec, err);
 	if (r == 0)
 		r = open_netns(c, err);
 	if (r == 0)
-		r = guest_spec_make(c->spec, id, &c->guest, err);
+		r = pod_find(&c->store, c->spec, c->netns, &c->pod, err);
+	if (r == 0)
+		r = guest_spec_make(c->spec, id, &c->pod, &c->guest, err);
+	if (r == 0 && c->pod.member)
+		logs_use_sandbox(&c->config, c->cli->debug, c->pod.sandbox.sid, id);
 	return r;
 }
 
@@ -224,6 +212,30 @@ static int copy_annotations(struct state *state, const struct spec *spec, struct
 	return 0;
 }
 
+/* What a member's state repeats of its VM's, which never changes. */
+static int copy_sandbox(struct state *state, const struct state *sandbox, struct error *err)
+{
+	memcpy(state->sandbox, sandbox->sid, SID_SIZE);
+	state->monitor = sandbox->monitor;
+	state->uid_slot = sandbox->uid_slot;
+	state->uid_base = sandbox->uid_base;
+	return state_set_agent_link(state, sandbox->agent_link, sandbox->agent_link_reason, err);
+}
+
+/* From here on the VM lives at least as long as this container. */
+static int join_vm(struct creation *c, struct error *err)
+{
+	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
+	const struct process_ref *monitor = &c->state.monitor;
+	int r = store_lock_pod(&c->store, c->state.sandbox, deadline_in_ms(LOCK_MS), &lock, err);
+
+	if (r == 0 && !process_alive(monitor->pid, monitor->start_ticks))
+		r = error_say(err, ESRCH, "the VM has ended");
+	if (r == 0)
+		r = store_join(&c->store, &c->state, err);
+	return r < 0 ? error_prefix(err, "join the VM of container %s", c->pod.sandbox.id) : 0;
+}
+
 /* The name is taken: from here on there is something to undo. */
 static int record(struct creation *c, const char *id, struct error *err)
 {
@@ -253,7 +265,11 @@ static int record(struct creation *c, const char *id, struct error *err)
 		return r;
 	state->terminal = c->spec->process.terminal;
 	c->on_disk = true;
-	return store_write_state(&c->store, state, err);
+	if (c->pod.member)
+		r = copy_sandbox(state, &c->pod.sandbox, err);
+	if (r == 0)
+		r = store_write_state(&c->store, state, err);
+	return r == 0 && c->pod.member ? join_vm(c, err) : r;
 }
 
 static int take_uids(struct creation *c, struct error *err)
@@ -274,11 +290,11 @@ static int take_uids(struct creation *c, struct error *err)
 static int open_shared(struct creation *c, struct error *err)
 {
 	char path[PATH_MAX];
-	int r = store_path(&c->store, c->state.sid, "client", path, err);
+	int r = store_path(&c->store, c->state.sandbox, "client", path, err);
 
 	if (r < 0)
 		return r;
-	if (mkdir(path, 0711) < 0 || chmod(path, 0711) < 0)
+	if (!c->pod.member && (mkdir(path, 0711) < 0 || chmod(path, 0711) < 0))
 		return error_set(err, errno, "make %s", path);
 	c->shared = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return c->shared < 0 ? error_set(err, errno, "open %s", path) : 0;
@@ -321,14 +337,11 @@ static int keep_spec(struct creation *c, struct error *err)
 	return container_keep_spec(&c->store, &c->state, err);
 }
 
-/* The shim holds the network namespace; hooks fill it (docker's), or it came filled. */
-static int prepare_network(struct creation *c, struct error *err)
+static int run_hooks(struct creation *c, struct error *err)
 {
 	const struct hooks_state creating = { .id = c->state.id,
 					      .status = "creating",
 					      .pid = c->shim.process.pid };
-	CLEANUP(fd_close) int netns = -1;
-	char path[64];
 	int r = keep_spec(c, err);
 
 	if (r < 0)
@@ -339,6 +352,16 @@ static int prepare_network(struct creation *c, struct error *err)
 		r = hooks_run(c->spec, HOOK_CREATE_RUNTIME, &creating, err);
 	if (r == 0)
 		r = hooks_run(c->spec, HOOK_CREATE_CONTAINER, &creating, err);
+	return r;
+}
+
+/* The shim holds the network namespace; hooks fill it (docker's), or it came filled. */
+static int prepare_network(struct creation *c, struct error *err)
+{
+	CLEANUP(fd_close) int netns = -1;
+	char path[64];
+	int r = run_hooks(c, err);
+
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", c->shim.process.pid);
@@ -395,6 +418,19 @@ static int start_sandbox(struct creation *c, struct error *err)
 	return r;
 }
 
+/* A VM that others have started, with its network. */
+static int enter_sandbox(struct creation *c, struct error *err)
+{
+	int r = run_hooks(c, err);
+
+	if (r == 0)
+		r = hand_in(c, err);
+	if (r == 0)
+		r = sandbox_connect(&c->store, &c->state, &c->decoder, deadline_in_ms(AGENT_MS),
+				    err);
+	return r;
+}
+
 static int prepare_guest(struct creation *c, struct error *err)
 {
 	struct msg_create_sandbox sandbox = { .hostname = c->spec->hostname, .share = true };
@@ -426,13 +462,9 @@ static int configure_network(struct creation *c, struct error *err)
 static int create_in_guest(struct creation *c, struct error *err)
 {
 	struct decoder_reply reply;
-	int r = prepare_guest(c, err);
+	int r = decoder_request(&c->decoder, MSG_CREATE, &c->guest.create, deadline_in_ms(AGENT_MS),
+				&reply, NULL, err);
 
-	if (r == 0)
-		r = configure_network(c, err);
-	if (r == 0)
-		r = decoder_request(&c->decoder, MSG_CREATE, &c->guest.create,
-				    deadline_in_ms(AGENT_MS), &reply, NULL, err);
 	if (r < 0)
 		return r;
 	c->state.handle = reply.handle;
@@ -447,7 +479,7 @@ static int finish(struct creation *c, struct error *err)
 
 	c->state.status = STATUS_CREATED;
 	r = store_write_state(&c->store, &c->state, err);
-	if (r == 0)
+	if (r == 0 && !c->pod.member)
 		r = sandbox_commit(&c->sandbox, deadline_in_ms(COMMIT_MS), err);
 	if (r == 0 && c->options->pidfd_socket != NULL)
 		r = console_send_pidfd(c->options->pidfd_socket, &c->state.shim,
@@ -455,6 +487,29 @@ static int finish(struct creation *c, struct error *err)
 	if (r == 0 && c->options->pid_file != NULL)
 		r = container_write_pid(c->options->pid_file, c->state.shim.pid, err);
 	return r;
+}
+
+/* A VM for this container, and the others that may come. */
+static int make_vm(struct creation *c, struct error *err)
+{
+	int r = take_uids(c, err);
+
+	if (r == 0)
+		r = start_shim(c, err);
+	if (r == 0)
+		r = prepare_network(c, err);
+	if (r == 0)
+		r = start_sandbox(c, err);
+	if (r == 0)
+		r = prepare_guest(c, err);
+	return r < 0 ? r : configure_network(c, err);
+}
+
+static int use_vm(struct creation *c, struct error *err)
+{
+	int r = start_shim(c, err);
+
+	return r < 0 ? r : enter_sandbox(c, err);
 }
 
 static int create(struct creation *c, const char *id, struct error *err)
@@ -466,13 +521,7 @@ static int create(struct creation *c, const char *id, struct error *err)
 	if (r < 0)
 		return r;
 	warn_unapplied(c);
-	r = take_uids(c, err);
-	if (r == 0)
-		r = start_shim(c, err);
-	if (r == 0)
-		r = prepare_network(c, err);
-	if (r == 0)
-		r = start_sandbox(c, err);
+	r = c->pod.member ? use_vm(c, err) : make_vm(c, err);
 	if (r == 0)
 		r = create_in_guest(c, err);
 	return r < 0 ? r : finish(c, err);

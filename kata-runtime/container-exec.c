@@ -62,7 +62,7 @@ static int open_places(struct execution *e, struct error *err)
 	e->netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (e->netns < 0 || !process_alive(e->state.shim.pid, e->state.shim.start_ticks))
 		return error_say(err, ESRCH, "container not running");
-	r = store_path(&e->store, e->state.sid, "client", path, err);
+	r = store_path(&e->store, e->state.sandbox, "client", path, err);
 	if (r < 0)
 		return r;
 	e->shared = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -135,7 +135,7 @@ static int execute(struct execution *e, const char *id, struct error *err)
 	if (r < 0)
 		return r;
 	snprintf(e->name, sizeof(e->name), "%d", getpid());
-	r = logs_start_runtime(e->cli->config_file, e->cli->debug, e->state.sid, id, e->name,
+	r = logs_start_runtime(e->cli->config_file, e->cli->debug, e->state.sandbox, id, e->name,
 			       &e->config, err);
 	if (r == 0)
 		r = process_io_check(e->options, err);

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -23,17 +21,21 @@
 #include "kata-runtime/json.h"
 #include "kata-runtime/logs.h"
 #include "kata-runtime/netmon.h"
-#include "kata-runtime/network.h"
+#include "kata-runtime/pod.h"
 #include "kata-runtime/sandbox.h"
-#include "kata-runtime/uids.h"
 
 enum {
 	LOCK_MS = 10000,
 	AGENT_MS = 10000,    /* an answer of the agent */
 	AGENT_KILL_MS = 500, /* to SIGKILL: then the VM is killed instead */
-	DESTROY_MS = 5000,
+	KILL_MS = 5000,
 	NETWORK_MS = 60000, /* to bring the network into the VM; devices take their time */
 };
+
+static int no_container(const char *id, struct error *err)
+{
+	return error_say(err, ENOENT, "container does not exist: %s", id);
+}
 
 int container_load(const struct cli *cli, const char *id, struct store *ret_store,
 		   struct state *ret_state, struct error *err)
@@ -47,9 +49,11 @@ int container_load(const struct cli *cli, const char *id, struct store *ret_stor
 		r = store_sid(ret_store, id, sid, err);
 	if (r == 0)
 		r = store_read_state(ret_store, sid, ret_state, err);
-	if (r == -ENOENT)
-		return error_say(err, ENOENT, "container does not exist: %s", id);
-	return r;
+	if (r == 0 && ret_state->departed) {
+		state_fini(ret_state);
+		r = -ENOENT;
+	}
+	return r == -ENOENT ? no_container(id, err) : r;
 }
 
 enum container_status container_status(const struct state *state)
@@ -78,8 +82,8 @@ int container_begin(const struct cli *cli, const char *id, struct store *store, 
 	if (r < 0)
 		return r;
 	/* A configuration broken since then must not keep a container from being ended. */
-	if (logs_start_runtime(cli->config_file, cli->debug, state->sid, id, NULL, &config, NULL) ==
-	    0)
+	if (logs_start_runtime(cli->config_file, cli->debug, state->sandbox, id, NULL, &config,
+			       NULL) == 0)
 		config_fini(&config);
 	return 0;
 }
@@ -179,7 +183,8 @@ static int start_locked(const struct cli *cli, const struct store *store, struct
 	}
 	state->status = STATUS_STARTING;
 	r = store_write_state(store, state, err);
-	if (r == 0)
+	/* The network is the VM's: it is followed as long as the first container runs. */
+	if (r == 0 && pod_is_first(state))
 		r = follow_network(cli, store, state, err);
 	if (r == 0)
 		r = sandbox_connect(store, state, &decoder, deadline_in_ms(AGENT_MS), err);
@@ -226,14 +231,6 @@ int container_start(const struct cli *cli, const char *id, struct error *err)
 
 /* --- kill ----------------------------------------------------------------------------------- */
 
-static void kill_ref(const struct process_ref *process)
-{
-	CLEANUP(fd_close) int fd = process_open(process->pid, process->start_ticks, NULL);
-
-	if (fd >= 0)
-		pidfd_send_signal(fd, SIGKILL, NULL, 0);
-}
-
 static int request_signal(const struct store *store, const struct state *state, int signal,
 			  bool all, int64_t deadline, struct error *err)
 {
@@ -245,6 +242,32 @@ static int request_signal(const struct store *store, const struct state *state, 
 
 	return r < 0 ? r
 		     : decoder_request(&decoder, MSG_SIGNAL, &message, deadline, NULL, NULL, err);
+}
+
+/*
+ * SIGKILL never depends on the guest. The shim first, so that the container looks killed; then its
+ * VM, unless that has other containers that run: then its processes may go on until the agent
+ * notices that the shim has gone, or the VM ends.
+ */
+static int kill_hard(const struct store *store, const struct state *state, struct error *err)
+{
+	bool alone = !pod_others_run(store, state);
+	CLEANUP(fd_close)
+	int fd = process_open(state->shim.pid, state->shim.start_ticks, NULL);
+	int r = 0;
+
+	if (alone)
+		log_warning("the agent did not take SIGKILL, the VM is killed", KV_ERR(err));
+	else
+		log_warning("the agent did not take SIGKILL, the shim is killed; the processes in "
+			    "the VM may go on",
+			    KV_ERR(err));
+	container_kill_process(&state->shim);
+	if (alone)
+		return sandbox_kill(state, deadline_in_ms(KILL_MS), err);
+	if (fd >= 0)
+		r = process_wait_gone(fd, deadline_in_ms(KILL_MS), err);
+	return r < 0 ? error_prefix(err, "neither the agent nor the shim took SIGKILL") : 0;
 }
 
 int container_kill(const struct cli *cli, const char *id, int signal, bool all, struct error *err)
@@ -265,103 +288,10 @@ int container_kill(const struct cli *cli, const char *id, int signal, bool all, 
 		return all ? 0 : error_say(err, ESRCH, "container not running");
 	if (signal != SIGKILL)
 		return r;
-	/* SIGKILL never depends on the guest: first the shim, so that it looks killed. */
-	log_warning("the agent did not take SIGKILL, the VM is killed", KV_ERR(err));
-	kill_ref(&state.shim);
-	return sandbox_kill(&state, deadline_in_ms(DESTROY_MS), err);
+	return kill_hard(&store, &state, err);
 }
 
 /* --- delete --------------------------------------------------------------------------------- */
-
-/* The exec shims would end with their VM; killed, they look killed to who waits for them. */
-static int kill_exec(struct process_ref shim, void *userdata)
-{
-	(void)userdata;
-	kill_ref(&shim);
-	return 0;
-}
-
-static int wait_end(const struct process_ref *process, int64_t deadline, struct error *err)
-{
-	CLEANUP(fd_close) int fd = process_open(process->pid, process->start_ticks, NULL);
-	int r = fd < 0 ? 0 : process_wait_gone(fd, deadline, err);
-
-	waitpid(process->pid > 0 ? process->pid : -2, NULL, WNOHANG); /* when it is ours */
-	return r;
-}
-
-int container_destroy(const struct store *store, const struct state *state, struct store_lock *lock,
-		      struct error *err)
-{
-	int64_t deadline = deadline_in_ms(DESTROY_MS);
-	CLEANUP(cgroup_fini) struct cgroup cgroup = { 0 };
-	struct error why = { 0 };
-	char dir[PATH_MAX];
-	int r;
-
-	kill_ref(&state->netmon);
-	kill_ref(&state->shim);
-	store_each_exec(store, state->sid, kill_exec, NULL, NULL);
-	r = sandbox_kill(state, deadline, err);
-	if (r == 0)
-		r = wait_end(&state->shim, deadline, err);
-	if (r == 0)
-		r = wait_end(&state->netmon, deadline, err);
-	/* Of what is in a namespace that goes with the shim nothing is left by now. */
-	if (r == 0 && state->netns != NULL && state->netns[0] != '\0' &&
-	    network_clean(state->netns, &why) < 0)
-		log_warning("the network namespace keeps our filters", KV_ERR(&why));
-	if (r == 0)
-		r = cgroup_load(&state->cgroups, false, &cgroup, err);
-	if (r == 0)
-		r = cgroup_remove(&cgroup, deadline, err);
-	if (r == 0 && state->uid_base != 0) {
-		r = str_format(dir, sizeof(dir), "%s/uid", store->base);
-		if (r == 0)
-			r = uids_release(dir, state->uid_slot, err);
-	}
-	return r < 0 ? r : store_remove(store, state->id, state->sid, lock, err);
-}
-
-/*
- * The monitor of a sandbox whose state cannot be read: its command line ends in the sid. Only
- * root could have made another process look so.
- */
-static void find_monitor(const char *sid, struct process_ref *ret)
-{
-	CLEANUP(dir_close) DIR *proc = opendir("/proc");
-	struct dirent *entry;
-
-	while (proc != NULL && (entry = readdir(proc)) != NULL) {
-		const char want[] = "kata-proxy\0monitor";
-		CLEANUP(fd_close) int fd = -1;
-		char path[300], text[128] = "";
-		uint64_t pid;
-
-		if (str_to_u64(entry->d_name, INT32_MAX, &pid) < 0)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || read(fd, text, sizeof(text) - 1) < (ssize_t)sizeof(want))
-			continue;
-		if (memcmp(text, want, sizeof(want)) == 0 && str_eq(text + sizeof(want), sid) &&
-		    process_start_time((pid_t)pid, &ret->start_ticks, NULL) == 0)
-			ret->pid = (pid_t)pid;
-	}
-}
-
-/* Removal without a usable state: what can be derived from the id. */
-static int destroy_unknown(const struct store *store, const char *id, const char *sid,
-			   struct store_lock *lock, struct error *err)
-{
-	CLEANUP(state_fini) struct state state = { 0 };
-	int r = state_init(&state, store, id, err);
-
-	if (r < 0)
-		return r;
-	find_monitor(sid, &state.monitor);
-	return container_destroy(store, &state, lock, err);
-}
 
 /* A verb that hangs must not keep a container from being removed. */
 static int lock_by_force(const struct store *store, const char *sid, struct store_lock *lock,
@@ -373,22 +303,26 @@ static int lock_by_force(const struct store *store, const char *sid, struct stor
 	if (r != -ETIMEDOUT || store_lock_holder(store, sid, &holder, NULL) != 1)
 		return r;
 	log_warning("the holder of the container's lock is killed", KV("pid", holder.process.pid));
-	kill_ref(&holder.process);
+	container_kill_process(&holder.process);
 	return store_lock(store, sid, deadline_in_ms(STORE_HOLDER_OLD_MS), lock, err);
 }
 
-static int delete_locked(const struct cli *cli, const char *id, const struct store *store,
-			 const char *sid, bool force, struct store_lock *lock, struct error *err)
+static int delete_locked(const char *id, const struct store *store, const char *sid, bool force,
+			 struct store_lock *lock, struct error *err)
 {
 	CLEANUP(state_fini) struct state state = { 0 };
 	CLEANUP(spec_freep) struct spec *spec = NULL;
-	struct store same;
-	int r = container_load(cli, id, &same, &state, err);
+	int r = store_read_state(store, sid, &state, err);
 
+	if (r == 0 && state.departed) {
+		/* Only its name was left, by a delete that was cut short. */
+		r = store_unlink(store, id, sid, err);
+		return r < 0 || force ? r : no_container(id, err);
+	}
 	if (r == -ENOENT)
-		return force ? store_remove(store, id, sid, lock, err) : r;
+		return force ? store_remove(store, id, sid, lock, err) : no_container(id, err);
 	if (r < 0)
-		return force ? destroy_unknown(store, id, sid, lock, err) : r;
+		return force ? container_destroy_unknown(store, id, sid, lock, err) : r;
 	if (!force && container_status(&state) != STATUS_STOPPED &&
 	    container_status(&state) != STATUS_CREATED)
 		return error_say(err, EBUSY, "cannot delete container %s that is not stopped: %s",
@@ -417,11 +351,11 @@ int container_delete(const struct cli *cli, const char *id, bool force, struct e
 	if (r < 0)
 		return r;
 	if (!store_exists(&store, id, sid))
-		return force ? 0 : error_say(err, ENOENT, "container does not exist: %s", id);
+		return force ? 0 : no_container(id, err);
 	container_begin(cli, id, &store, &state, NULL);
 	r = force ? lock_by_force(&store, sid, &lock, err)
 		  : store_lock(&store, sid, deadline_in_ms(LOCK_MS), &lock, err);
-	return r < 0 ? r : delete_locked(cli, id, &store, sid, force, &lock, err);
+	return r < 0 ? r : delete_locked(id, &store, sid, force, &lock, err);
 }
 
 /* --- pid files ------------------------------------------------------------------------------ */

@@ -83,9 +83,19 @@ const char *container_status_name(const struct state *state);
 /* Keeps a copy of the bundle's config.json, for its poststart and poststop hooks. */
 int container_keep_spec(const struct store *store, const struct state *state, struct error *err);
 
-/* Ends and removes all of it, from what the state says. The lock is let go of. */
-int container_destroy(const struct store *store, const struct state *state, struct store_lock *lock,
+/*
+ * Ends and removes all of it, from what the state says, and its VM when that has no other
+ * container. The lock is let go of.
+ */
+int container_destroy(const struct store *store, struct state *state, struct store_lock *lock,
 		      struct error *err);
+
+/* The same without a usable state: from what can be derived from the id. */
+int container_destroy_unknown(const struct store *store, const char *id, const char *sid,
+			      struct store_lock *lock, struct error *err);
+
+/* SIGKILL to a process of ours, if it still is that. */
+void container_kill_process(const struct process_ref *process);
 
 /* Writes a pid file whole: a temporary file beside it, renamed. */
 int container_write_pid(const char *path, pid_t pid, struct error *err);

@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/str.h"
 #include "kata-runtime/hooks.h"
+#include "kata-runtime/pod.h"
 #include "kata-runtime/seccomp.h"
 #include "kata-runtime/share.h"
 #include "kata-runtime/spec-mount.h"
@@ -81,21 +82,21 @@ int guest_process_make(const struct spec_process *process, struct msg_process *r
 	return 0;
 }
 
-/* The VM has its own; a container of another VM cannot be joined. */
-static int check_namespaces(const struct spec *spec, struct error *err)
+/* The VM has its own; what is shared with a container of the same VM is in pod. */
+static int check_namespaces(const struct spec *spec, const struct pod *pod, struct error *err)
 {
-	static const struct {
+	const struct {
 		enum spec_namespace_type type;
-		const char *name;
-	} own[] = { { NAMESPACE_PID, "pid" },       { NAMESPACE_IPC, "ipc" },
-		    { NAMESPACE_UTS, "uts" },       { NAMESPACE_MOUNT, "mount" },
-		    { NAMESPACE_CGROUP, "cgroup" }, { NAMESPACE_TIME, "time" },
-		    { NAMESPACE_USER, "user" } };
+		const char *name, *of;
+	} own[] = { { NAMESPACE_PID, "pid", pod->pid_of }, { NAMESPACE_IPC, "ipc", pod->ipc_of },
+		    { NAMESPACE_UTS, "uts", pod->uts_of }, { NAMESPACE_MOUNT, "mount", "" },
+		    { NAMESPACE_CGROUP, "cgroup", "" },    { NAMESPACE_TIME, "time", "" },
+		    { NAMESPACE_USER, "user", "" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
 		const struct spec_namespace *n = &spec->namespaces[own[i].type];
 
-		if (n->wanted && n->path[0] != '\0')
+		if (n->wanted && n->path[0] != '\0' && own[i].of[0] == '\0')
 			return error_say(err, ENOTSUP,
 					 "config.json: linux.namespaces: the %s namespace %s lies "
 					 "outside the container's VM and cannot be joined",
@@ -316,11 +317,11 @@ static int make_limits(const struct spec *spec, struct guest_spec *guest, struct
 	return 0;
 }
 
-static int fill(const struct spec *spec, const char *container, struct guest_spec *guest,
-		struct error *err)
+static int fill(const struct spec *spec, const char *container, const struct pod *pod,
+		struct guest_spec *guest, struct error *err)
 {
 	struct msg_create *create = &guest->create;
-	int r = check_namespaces(spec, err);
+	int r = check_namespaces(spec, pod, err);
 
 	if (r == 0)
 		r = guest_process_make(&spec->process, &create->process, err);
@@ -350,8 +351,8 @@ static int fill(const struct spec *spec, const char *container, struct guest_spe
 	return r;
 }
 
-int guest_spec_make(const struct spec *spec, const char *container, struct guest_spec *ret,
-		    struct error *err)
+int guest_spec_make(const struct spec *spec, const char *container, const struct pod *pod,
+		    struct guest_spec *ret, struct error *err)
 {
 	int r;
 
@@ -361,9 +362,12 @@ int guest_spec_make(const struct spec *spec, const char *container, struct guest
 			    .hostname = spec->hostname,
 			    .propagation = spec->root_propagation,
 			    .masked_paths = spec->masked_paths,
-			    .readonly_paths = spec->readonly_paths },
+			    .readonly_paths = spec->readonly_paths,
+			    .pid_of = pod->pid_of,
+			    .ipc_of = pod->ipc_of,
+			    .uts_of = pod->uts_of },
 	};
-	r = fill(spec, container, ret, err);
+	r = fill(spec, container, pod, ret, err);
 	if (r < 0) {
 		guest_spec_fini(ret);
 		return r;

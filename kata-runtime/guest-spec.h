@@ -18,6 +18,7 @@ struct guest_share {
 };
 
 struct mount_options;
+struct pod;
 
 struct guest_spec {
 	struct msg_create create; /* its texts are borrowed from the spec, or in mount_options */
@@ -34,11 +35,12 @@ struct guest_spec {
 };
 
 /*
- * Translates; container is a checked id and borrowed, as spec is, for the life of *ret. Refused by
- * name: what a VM cannot give (host devices as mounts, namespaces of other containers).
+ * Translates; container is a checked id and borrowed, as spec and pod are, for the life of *ret.
+ * Refused by name: what a VM cannot give (host devices as mounts, namespaces that are not those of
+ * the pod).
  */
-int guest_spec_make(const struct spec *spec, const char *container, struct guest_spec *ret,
-		    struct error *err);
+int guest_spec_make(const struct spec *spec, const char *container, const struct pod *pod,
+		    struct guest_spec *ret, struct error *err);
 void guest_spec_fini(struct guest_spec *guest);
 
 /* A process, for CREATE or EXEC. Borrows from process; free with guest_process_fini(). */

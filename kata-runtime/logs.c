@@ -67,3 +67,8 @@ int logs_start_runtime(const char *file, bool debug, const char *sid, const char
 		start(&defaults, debug, sid, id, exec);
 	return r;
 }
+
+void logs_use_sandbox(const struct config *config, bool debug, const char *sid, const char *id)
+{
+	start(config, debug, sid, id, NULL);
+}

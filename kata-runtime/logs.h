@@ -23,4 +23,7 @@ int logs_open(const struct config *config, const char *sid, const char *componen
 int logs_start_runtime(const char *file, bool debug, const char *sid, const char *id,
 		       const char *exec, struct config *ret, struct error *err);
 
+/* The runtime's log goes on in that sandbox's: when a container turns out to be a member of it. */
+void logs_use_sandbox(const struct config *config, bool debug, const char *sid, const char *id);
+
 #endif

@@ -408,7 +408,7 @@ static void read_cause(const struct store *store, const struct state *state, cha
 	ssize_t n;
 
 	text[0] = '\0';
-	if (store_path(store, state->sid, "cause", path, NULL) < 0)
+	if (store_path(store, state->sandbox, "cause", path, NULL) < 0)
 		return;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	n = fd < 0 ? 0 : read(fd, raw, sizeof(raw));
@@ -438,7 +438,7 @@ int sandbox_connect(const struct store *store, const struct state *state, struct
 		    int64_t deadline, struct error *err)
 {
 	char path[PATH_MAX];
-	int r = store_path(store, state->sid, "client/proxy.sock", path, err);
+	int r = store_path(store, state->sandbox, "client/proxy.sock", path, err);
 
 	if (r < 0)
 		return r;
@@ -450,7 +450,7 @@ int sandbox_connect(const struct store *store, const struct state *state, struct
 			err, ETIMEDOUT,
 			"the agent in the VM did not say hello in time; the guest's console "
 			"and the agent's log may tell why (kata sandbox %s)",
-			state->sid);
+			state->sandbox);
 	return sandbox_explain(store, state, r, err);
 }
 

@@ -1,6 +1,7 @@
 /* Directories and files for the guest: see share.h. Runs in kata-runtime as root. */
 #include "kata-runtime/share.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -104,6 +105,32 @@ static noreturn void place(int namespace, int tree, char *path, bool directory)
 	_exit(0);
 }
 
+/* The mount namespace that has the share: a descriptor, -ESRCH when the sandbox has ended. */
+static int open_namespace(const struct process_ref *monitor, struct error *err)
+{
+	CLEANUP(fd_close) int fd = -1;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", monitor->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || !process_alive(monitor->pid, monitor->start_ticks))
+		return error_say(err, ESRCH, "the sandbox has ended");
+	return steal_fd(&fd);
+}
+
+/* Waits for a child that works in that namespace and exits with an errno. */
+static int await_child(pid_t pid, struct error *err)
+{
+	int status, r = process_wait_child(pid, deadline_in_ms(HAND_IN_MS), &status, err);
+
+	if (r < 0)
+		return r;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return error_set(err, WIFEXITED(status) ? WEXITSTATUS(status) : EIO,
+				 "work in the sandbox's mounts");
+	return 0;
+}
+
 int share_add(const struct process_ref *monitor, const char *source, const char *name,
 	      bool readonly, struct error *err)
 {
@@ -111,18 +138,17 @@ int share_add(const struct process_ref *monitor, const char *source, const char 
 	CLEANUP(fd_close) int namespace = -1;
 	char path[PATH_MAX];
 	struct stat st;
-	int status, r;
 	pid_t pid;
+	int r;
 
 	tree = detach(source, readonly, err);
 	if (tree < 0)
 		return tree;
 	if (fstat(tree, &st) < 0)
 		return error_set(err, errno, "%s", source);
-	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", monitor->pid);
-	namespace = open(path, O_RDONLY | O_CLOEXEC);
-	if (namespace < 0 || !process_alive(monitor->pid, monitor->start_ticks))
-		return error_say(err, ESRCH, "the sandbox ended before %s was handed in", source);
+	namespace = open_namespace(monitor, err);
+	if (namespace < 0)
+		return error_prefix(err, "hand %s to the VM", source);
 	if (str_format(path, sizeof(path), "%s/%s", LAUNCH_SHARE, name) < 0)
 		return error_set(err, ENAMETOOLONG, "%s", name);
 	pid = fork();
@@ -130,11 +156,50 @@ int share_add(const struct process_ref *monitor, const char *source, const char 
 		return error_set(err, errno, "fork");
 	if (pid == 0)
 		place(namespace, tree, path, S_ISDIR(st.st_mode));
-	r = process_wait_child(pid, deadline_in_ms(HAND_IN_MS), &status, err);
-	if (r < 0)
-		return error_prefix(err, "hand %s to the VM", source);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return error_set(err, WIFEXITED(status) ? WEXITSTATUS(status) : EIO,
-				 "hand %s to the VM as %s", source, path);
-	return 0;
+	r = await_child(pid, err);
+	return r < 0 ? error_prefix(err, "hand %s to the VM as %s", source, path) : 0;
+}
+
+/* --- taking away ------------------------------------------------------------------------------ */
+
+/* Runs in a child, in the sandbox's mount namespace: exits with an errno. */
+static noreturn void clear(int namespace, const char *path)
+{
+	CLEANUP(dir_close) DIR *dir = NULL;
+	struct dirent *entry;
+
+	if (setns(namespace, CLONE_NEWNS) < 0)
+		_exit(errno);
+	dir = opendir(path);
+	if (dir == NULL || chdir(path) < 0)
+		_exit(errno == ENOENT ? 0 : errno);
+	while ((entry = readdir(dir)) != NULL) {
+		if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
+			continue;
+		if (umount2(entry->d_name, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL)
+			_exit(errno);
+		if (unlink(entry->d_name) < 0 && rmdir(entry->d_name) < 0)
+			_exit(errno);
+	}
+	_exit(chdir("/") < 0 || rmdir(path) < 0 ? errno : 0);
+}
+
+int share_remove(const struct process_ref *monitor, const char *container, struct error *err)
+{
+	CLEANUP(fd_close) int namespace = open_namespace(monitor, err);
+	char path[PATH_MAX];
+	pid_t pid;
+	int r;
+
+	if (namespace < 0)
+		return namespace == -ESRCH ? 0 : namespace;
+	if (str_format(path, sizeof(path), "%s/%s", LAUNCH_SHARE, container) < 0)
+		return error_set(err, ENAMETOOLONG, "%s", container);
+	pid = fork();
+	if (pid < 0)
+		return error_set(err, errno, "fork");
+	if (pid == 0)
+		clear(namespace, path);
+	r = await_child(pid, err);
+	return r < 0 ? error_prefix(err, "take the files of %s from the VM", container) : 0;
 }

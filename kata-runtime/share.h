@@ -20,6 +20,13 @@ int share_add(const struct process_ref *monitor, const char *source, const char 
 	      bool readonly, struct error *err);
 
 /*
+ * Takes away what was handed in below "CONTAINER/", so that its filesystems can be let go of. A
+ * guest that still has something of it open keeps that until it closes it. Nothing there is no
+ * error, nor is it that the sandbox has ended.
+ */
+int share_remove(const struct process_ref *monitor, const char *container, struct error *err);
+
+/*
  * Why source cannot be handed to a VM: 0 when it can, or -ENOTSUP with a sentence: a device node,
  * or a directory of a kernel filesystem (proc, sysfs, ...) that shows the host's kernel.
  */

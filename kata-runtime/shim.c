@@ -27,7 +27,7 @@ static void make_environment(const struct shim_options *options,
 	const struct state *state = options->state;
 	int n = 0;
 
-	snprintf(text[n++], VARIABLE_MAX, "KATA_SANDBOX=%s", state->sid);
+	snprintf(text[n++], VARIABLE_MAX, "KATA_SANDBOX=%s", state->sandbox);
 	snprintf(text[n++], VARIABLE_MAX, "KATA_CONTAINER=%s", state->id);
 	snprintf(text[n++], VARIABLE_MAX, "KATA_EXEC=%s", options->exec);
 	snprintf(text[n++], VARIABLE_MAX, "KATA_UID=%u", state->uid_base + UID_SHIM);
@@ -59,7 +59,7 @@ int shim_start(struct shim *shim, const struct shim_options *options, struct err
 	pid_t pid;
 
 	*shim = (struct shim)SHIM_NONE;
-	log = logs_open(options->config, options->state->sid, "shim", err);
+	log = logs_open(options->config, options->state->sandbox, "shim", err);
 	if (log < 0)
 		return log;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)

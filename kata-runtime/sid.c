@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,11 +64,12 @@ static int normalise(const char *path, char ret[PATH_MAX], struct error *err)
 	return 0;
 }
 
-int sid_derive(const char *root, const char *id, char ret[SID_SIZE], struct error *err)
+int sid_derive(const char *root, const char *id, unsigned generation, char ret[SID_SIZE],
+	       struct error *err)
 {
 	static const char digits[] = "0123456789abcdef";
 	uint8_t hash[SHA256_DIGEST_LENGTH];
-	char normal[PATH_MAX];
+	char normal[PATH_MAX], number[16];
 	SHA2_CTX context;
 	int r = normalise(root, normal, err);
 
@@ -76,6 +78,9 @@ int sid_derive(const char *root, const char *id, char ret[SID_SIZE], struct erro
 	SHA256Init(&context);
 	SHA256Update(&context, (const uint8_t *)normal, strlen(normal) + 1);
 	SHA256Update(&context, (const uint8_t *)id, strlen(id));
+	snprintf(number, sizeof(number), "/%u", generation); /* no id has a slash */
+	if (generation > 0)
+		SHA256Update(&context, (const uint8_t *)number, strlen(number));
 	SHA256Final(hash, &context);
 	for (size_t i = 0; i < SID_LEN / 2; i++) {
 		ret[2 * i] = digits[hash[i] >> 4];

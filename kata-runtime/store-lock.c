@@ -20,15 +20,15 @@
 
 enum { RETRY_MS = 5 };
 
-static int lock_path(const struct store *store, const char *sid, char path[PATH_MAX],
-		     struct error *err)
+static int lock_path(const struct store *store, const char *sid, const char *kind,
+		     char path[PATH_MAX], struct error *err)
 {
 	int r = sid_check(sid, err);
 
 	path[0] = '\0';
 	if (r < 0)
 		return r;
-	if (str_format(path, PATH_MAX, "%s/l/%s.lock", store->base, sid) < 0)
+	if (str_format(path, PATH_MAX, "%s/l/%s.%s", store->base, sid, kind) < 0)
 		return error_set(err, ENAMETOOLONG, "%s", store->base);
 	return 0;
 }
@@ -69,11 +69,33 @@ static void write_holder(int fd)
 		return; /* without it nobody can be found, and nobody is killed */
 }
 
-static int busy(const struct store *store, const char *sid, struct error *err)
+static int read_holder(const char *path, struct store_holder *ret, struct error *err)
+{
+	CLEANUP(fd_close) int fd = -1;
+	char text[96];
+	int64_t since;
+	ssize_t n;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : error_set(err, errno, "%s", path);
+	n = read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	if (sscanf(text, "%d %" SCNu64 " %" SCNd64, &ret->process.pid, &ret->process.start_ticks,
+		   &since) != 3 ||
+	    !process_alive(ret->process.pid, ret->process.start_ticks))
+		return 0;
+	ret->held_ms = deadline_now_ms() - since;
+	return 1;
+}
+
+static int busy(const char *path, struct error *err)
 {
 	struct store_holder holder;
 
-	if (store_lock_holder(store, sid, &holder, NULL) == 1)
+	if (read_holder(path, &holder, NULL) == 1)
 		return error_say(err, ETIMEDOUT,
 				 "another call works on this container: process %d, since %" PRId64
 				 " ms",
@@ -81,18 +103,14 @@ static int busy(const struct store *store, const char *sid, struct error *err)
 	return error_say(err, ETIMEDOUT, "another call works on this container");
 }
 
-int store_lock(const struct store *store, const char *sid, int64_t deadline, struct store_lock *ret,
-	       struct error *err)
+static int take(struct store_lock *ret, int64_t deadline, struct error *err)
 {
 	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000L };
-	int fd, r = lock_path(store, sid, ret->path, err);
+	int fd;
 
-	ret->fd = -1;
-	if (r < 0)
-		return r;
 	while ((fd = try_lock(ret->path, err)) == -EAGAIN) {
 		if (deadline_left_ms(deadline) == 0)
-			return busy(store, sid, err);
+			return busy(ret->path, err);
 		nanosleep(&pause, NULL);
 	}
 	if (fd < 0)
@@ -102,10 +120,28 @@ int store_lock(const struct store *store, const char *sid, int64_t deadline, str
 	return 0;
 }
 
+int store_lock(const struct store *store, const char *sid, int64_t deadline, struct store_lock *ret,
+	       struct error *err)
+{
+	int r = lock_path(store, sid, "lock", ret->path, err);
+
+	ret->fd = -1;
+	return r < 0 ? r : take(ret, deadline, err);
+}
+
+int store_lock_pod(const struct store *store, const char *sandbox, int64_t deadline,
+		   struct store_lock *ret, struct error *err)
+{
+	int r = lock_path(store, sandbox, "pod", ret->path, err);
+
+	ret->fd = -1;
+	return r < 0 ? r : take(ret, deadline, err);
+}
+
 int store_lock_open(const struct store *store, const char *sid, struct error *err)
 {
 	char path[PATH_MAX];
-	int fd, r = lock_path(store, sid, path, err);
+	int fd, r = lock_path(store, sid, "lock", path, err);
 
 	if (r < 0)
 		return r;
@@ -145,25 +181,17 @@ void store_unlock(struct store_lock *lock)
 int store_lock_holder(const struct store *store, const char *sid, struct store_holder *ret,
 		      struct error *err)
 {
-	CLEANUP(fd_close) int fd = -1;
-	char path[PATH_MAX], text[96];
-	int64_t since;
-	ssize_t n;
-	int r = lock_path(store, sid, path, err);
+	char path[PATH_MAX];
+	int r = lock_path(store, sid, "lock", path, err);
 
-	if (r < 0)
-		return r;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : error_set(err, errno, "%s", path);
-	n = read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	if (sscanf(text, "%d %" SCNu64 " %" SCNd64, &ret->process.pid, &ret->process.start_ticks,
-		   &since) != 3 ||
-	    !process_alive(ret->process.pid, ret->process.start_ticks))
-		return 0;
-	ret->held_ms = deadline_now_ms() - since;
-	return 1;
+	return r < 0 ? r : read_holder(path, ret, err);
+}
+
+int store_pod_holder(const struct store *store, const char *sandbox, struct store_holder *ret,
+		     struct error *err)
+{
+	char path[PATH_MAX];
+	int r = lock_path(store, sandbox, "pod", path, err);
+
+	return r < 0 ? r : read_holder(path, ret, err);
 }

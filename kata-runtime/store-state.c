@@ -97,6 +97,7 @@ int state_init(struct state *state, const struct store *store, const char *id, s
 		return r;
 	state->id = strdup(id);
 	state->root = strdup(store->root);
+	memcpy(state->sandbox, state->sid, SID_SIZE);
 	r = set_now(&state->created, err);
 	if (r == 0)
 		r = empty_texts(state, err);
@@ -171,6 +172,8 @@ int state_format(const struct state *state, char **ret_text, struct error *err)
 				 state->id);
 	json_object_object_add(o, "version", json_object_new_int(STATE_VERSION));
 	json_object_object_add(o, "sid", json_object_new_string(state->sid));
+	json_object_object_add(o, "sandbox", json_object_new_string(state->sandbox));
+	json_object_object_add(o, "departed", json_object_new_boolean(state->departed));
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		json_object_object_add(o, texts[i].name,
 				       json_object_new_string(*text_at(state, i)));
@@ -240,15 +243,27 @@ static int get_status(const struct json_at *at, enum container_status *ret, stru
 	return json_error(at, err, "there is no status \"%s\"", text);
 }
 
-static int get_texts(const struct json_at *at, struct state *state, struct error *err)
+static int get_sid(const struct json_at *at, const char *key, char ret[SID_SIZE], struct error *err)
 {
 	CLEANUP(freep) char *sid = NULL;
-	int r = need(at, "sid", json_get_string(at, "sid", SID_LEN, &sid, err), err);
+	int r = need(at, key, json_get_string(at, key, SID_LEN, &sid, err), err);
 
 	if (r == 0)
 		r = sid_check(sid, err);
 	if (r == 0)
-		memcpy(state->sid, sid, SID_SIZE);
+		memcpy(ret, sid, SID_SIZE);
+	return r;
+}
+
+static int get_texts(const struct json_at *at, uint64_t version, struct state *state,
+		     struct error *err)
+{
+	int r = get_sid(at, "sid", state->sid, err);
+
+	if (r == 0 && version > 1)
+		r = get_sid(at, "sandbox", state->sandbox, err);
+	else if (r == 0)
+		memcpy(state->sandbox, state->sid, SID_SIZE);
 	for (size_t i = 0; i < ARRAY_SIZE(texts) && r == 0; i++) {
 		r = json_get_string(at, texts[i].name, PATH_MAX, text_at(state, i), err);
 		if (r == 0 && !texts[i].optional)
@@ -280,6 +295,8 @@ static int get_numbers(const struct json_at *at, struct state *state, struct err
 		r = need(at, "terminal", json_get_bool(at, "terminal", &state->terminal, err), err);
 	if (r == 0)
 		r = json_get_bool(at, "paused", &state->paused, err);
+	if (r >= 0)
+		r = json_get_bool(at, "departed", &state->departed, err);
 	return r < 0 ? r : 0;
 }
 
@@ -325,11 +342,11 @@ static int get_state(const struct json_at *at, struct state *state, struct error
 
 	if (r == 0)
 		r = need(at, "version", json_get_u64(at, "version", INT32_MAX, &version, err), err);
-	if (r == 0 && version != STATE_VERSION)
-		return json_error(at, err, "version is %" PRIu64 ", this program knows %d", version,
-				  STATE_VERSION);
+	if (r == 0 && (version < STATE_VERSION_OLDEST || version > STATE_VERSION))
+		return json_error(at, err, "version is %" PRIu64 ", this program knows %d to %d",
+				  version, STATE_VERSION_OLDEST, STATE_VERSION);
 	if (r == 0)
-		r = get_texts(at, state, err);
+		r = get_texts(at, version, state, err);
 	if (r == 0)
 		r = get_status(at, &state->status, err);
 	if (r == 0)

@@ -22,7 +22,7 @@
 #include "common/str.h"
 #include "kata-runtime/json.h"
 
-enum { REMOVE_DEPTH_MAX = 8 };
+enum { REMOVE_DEPTH_MAX = 8, GENERATIONS_MAX = 64 };
 
 /* --- directories and names ------------------------------------------------------------------ */
 
@@ -83,9 +83,59 @@ int store_open(struct store *ret, const char *root, const char *base, bool creat
 	return r;
 }
 
+static int link_path(const struct store *store, const char *id, char ret[PATH_MAX],
+		     struct error *err)
+{
+	int r = id_check(id, err);
+
+	if (r < 0)
+		return r;
+	if (str_format(ret, PATH_MAX, "%s/%s", store->root, id) < 0)
+		return error_set(err, ENAMETOOLONG, "%s", store->root);
+	return 0;
+}
+
+/* The sid that ROOT/ID leads to, when it is a link of ours: 1, else 0. */
+static int read_link(const struct store *store, const char *id, char sid[SID_SIZE])
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	const char *last;
+	ssize_t n;
+
+	if (link_path(store, id, path, NULL) < 0)
+		return 0;
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		return 0;
+	target[n] = '\0';
+	last = strrchr(target, '/');
+	if (last == NULL || sid_check(last + 1, NULL) < 0)
+		return 0;
+	memcpy(sid, last + 1, SID_SIZE);
+	return 1;
+}
+
+static bool is_departed(const struct store *store, const char *sid)
+{
+	CLEANUP(state_fini) struct state state = { 0 };
+
+	return store_read_state(store, sid, &state, NULL) == 0 && state.departed;
+}
+
 int store_sid(const struct store *store, const char *id, char ret[SID_SIZE], struct error *err)
 {
-	return sid_derive(store->root, id, ret, err);
+	if (read_link(store, id, ret) == 1)
+		return 0;
+	for (unsigned generation = 0; generation < GENERATIONS_MAX; generation++) {
+		int r = sid_derive(store->root, id, generation, ret, err);
+
+		if (r < 0 || !is_departed(store, ret))
+			return r;
+	}
+	return error_say(err, EBUSY,
+			 "container id %s: too many VMs whose first container had this id and was "
+			 "deleted still have other containers",
+			 id);
 }
 
 int store_path(const struct store *store, const char *sid, const char *name, char ret[PATH_MAX],
@@ -98,18 +148,6 @@ int store_path(const struct store *store, const char *sid, const char *name, cha
 	if (str_format(ret, PATH_MAX, "%s/s/%s%s%s", store->base, sid, name[0] != '\0' ? "/" : "",
 		       name) < 0)
 		return error_set(err, ENAMETOOLONG, "%s", store->base);
-	return 0;
-}
-
-static int link_path(const struct store *store, const char *id, char ret[PATH_MAX],
-		     struct error *err)
-{
-	int r = id_check(id, err);
-
-	if (r < 0)
-		return r;
-	if (str_format(ret, PATH_MAX, "%s/%s", store->root, id) < 0)
-		return error_set(err, ENAMETOOLONG, "%s", store->root);
 	return 0;
 }
 
@@ -303,16 +341,30 @@ static int remove_entry(int dir, const char *name, unsigned depth, struct error 
 	return 0;
 }
 
+int store_unlink(const struct store *store, const char *id, const char *sid, struct error *err)
+{
+	char link[PATH_MAX], other[SID_SIZE];
+	struct stat st;
+	int r = link_path(store, id, link, err);
+
+	if (r < 0)
+		return r;
+	if (lstat(link, &st) < 0 || !S_ISLNK(st.st_mode))
+		return 0;
+	if (read_link(store, id, other) == 1 && !str_eq(other, sid))
+		return 0;
+	if (unlink(link) < 0 && errno != ENOENT)
+		return error_set(err, errno, "remove %s", link);
+	return 0;
+}
+
 int store_remove(const struct store *store, const char *id, const char *sid,
 		 struct store_lock *lock, struct error *err)
 {
 	CLEANUP(fd_close) int dir = -1;
-	char path[PATH_MAX], link[PATH_MAX];
-	struct stat st;
+	char path[PATH_MAX];
 	int r = sid_check(sid, err);
 
-	if (r == 0)
-		r = link_path(store, id, link, err);
 	if (r < 0)
 		return r;
 	if (str_format(path, sizeof(path), "%s/s", store->base) < 0)
@@ -322,9 +374,8 @@ int store_remove(const struct store *store, const char *id, const char *sid,
 		return error_set(err, errno, "%s", path);
 	r = dir < 0 ? 0 : remove_entry(dir, sid, REMOVE_DEPTH_MAX, err);
 	/* The link goes last: as long as it is there the container can be deleted again. */
-	if (r == 0 && lstat(link, &st) == 0 && S_ISLNK(st.st_mode) && unlink(link) < 0 &&
-	    errno != ENOENT)
-		r = error_set(err, errno, "remove %s", link);
+	if (r == 0)
+		r = store_unlink(store, id, sid, err);
 	if (r == 0 && lock->fd >= 0) {
 		unlink(lock->path);
 		store_unlock(lock);
@@ -333,26 +384,6 @@ int store_remove(const struct store *store, const char *id, const char *sid,
 }
 
 /* --- listing -------------------------------------------------------------------------------- */
-
-/* The sid that ROOT/ID leads to, when it is a link of ours: 1, else 0. */
-static int read_link(const struct store *store, const char *id, char sid[SID_SIZE])
-{
-	char path[PATH_MAX], target[PATH_MAX];
-	const char *last;
-	ssize_t n;
-
-	if (link_path(store, id, path, NULL) < 0)
-		return 0;
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		return 0;
-	target[n] = '\0';
-	last = strrchr(target, '/');
-	if (last == NULL || sid_check(last + 1, NULL) < 0)
-		return 0;
-	memcpy(sid, last + 1, SID_SIZE);
-	return 1;
-}
 
 int store_list(const struct store *store,
 	       int (*each)(const char *id, const char *sid, const struct state *state,

@@ -1,12 +1,17 @@
 /*
  * State on disk. Below base (/run/kata-containers):
  *
- *	s/SID/            one sandbox, 0700: state.json, exec/PID, and what its daemons need
- *	l/SID.lock        its lock: flock(2); holds the holder's pid
+ *	s/SID/            one container, 0700: state.json, exec/PID; and, when it was the first of
+ *	                  its VM, what the VM's daemons need, and members/
+ *	s/SID/members/MID a further container of that VM, whose own directory is s/MID
+ *	l/SID.lock        the container's lock: flock(2); holds the holder's pid
+ *	l/SID.pod         the VM's lock: who comes, who goes, who ends it
  *	virtiofsd         which kind of virtiofsd this host has (virtiofsd-probe.h)
  *	ROOT/ID           symbolic link to s/SID; ROOT is --root, by default base/c
  *
- * A sid is derived from root and id, so a container whose state is lost can still be deleted.
+ * A sid is derived from root and id, so a container whose state is lost can still be deleted. When
+ * the first container of a VM is deleted before the others, its directory stays, departed, until
+ * the last of them goes; the same id then gets another sid.
  * state.json is written to a temporary file, synced and renamed; a reader accepts only a complete
  * document of a version it knows. Reading needs no lock, changing does.
  */
@@ -25,7 +30,8 @@
 
 #define STORE_BASE "/run/kata-containers"
 
-enum { STATE_VERSION = 1 };
+/* Version 1, which is still read, knew no VM with several containers. */
+enum { STATE_VERSION = 2, STATE_VERSION_OLDEST = 1 };
 
 struct store {
 	char base[PATH_MAX];
@@ -52,6 +58,8 @@ struct process_ref {
 struct state {
 	char *id;
 	char sid[SID_SIZE];
+	char sandbox[SID_SIZE]; /* sid of its VM's first container, often its own */
+	bool departed;          /* deleted, but its VM has other containers */
 	char *bundle;
 	char *root; /* --root */
 	char *rootfs;
@@ -62,7 +70,7 @@ struct state {
 	uint32_t uid_slot, uid_base; /* uid_base 0: none taken */
 	uint64_t handle;             /* of the init process in the guest; 0: none yet */
 	uint32_t guest_pid;
-	struct wire_strings cgroups; /* see cgroup_save() */
+	struct wire_strings cgroups; /* see cgroup_save(); the VM's too when it is the first */
 	char *agent_link;            /* its name, and why it was chosen */
 	char *agent_link_reason;
 	char *netns;    /* path to join; "": the shim's own */
@@ -95,6 +103,10 @@ int state_parse(const char *file, const char *text, size_t len, struct state *re
 int store_open(struct store *ret, const char *root, const char *base, bool create,
 	       struct error *err);
 
+/*
+ * The sid of the container of that id: where ROOT/ID leads; without that the derived one, or the
+ * next that does not belong to a departed container.
+ */
 int store_sid(const struct store *store, const char *id, char ret[SID_SIZE], struct error *err);
 
 /* base/s/SID/NAME, or base/s/SID when name is "". */
@@ -112,9 +124,16 @@ struct store_lock {
 		.fd = -1 \
 	}
 
-/* Takes the sandbox's lock: 0, or -ETIMEDOUT at the deadline, which names the holder. */
+/* Takes the container's lock: 0, or -ETIMEDOUT at the deadline, which names the holder. */
 int store_lock(const struct store *store, const char *sid, int64_t deadline, struct store_lock *ret,
 	       struct error *err);
+
+/*
+ * Takes the lock of a VM, by the sid of its first container, for a short time: who has both takes
+ * the container's first.
+ */
+int store_lock_pod(const struct store *store, const char *sandbox, int64_t deadline,
+		   struct store_lock *ret, struct error *err);
 
 /* Lets go; for CLEANUP() too. */
 void store_unlock(struct store_lock *lock);
@@ -140,7 +159,11 @@ enum { STORE_HOLDER_OLD_MS = 2000 };
 int store_lock_holder(const struct store *store, const char *sid, struct store_holder *ret,
 		      struct error *err);
 
-/* --- sandboxes; the caller holds the lock, but for reading --- */
+/* The same for the lock of a VM. */
+int store_pod_holder(const struct store *store, const char *sandbox, struct store_holder *ret,
+		     struct error *err);
+
+/* --- containers; the caller holds the lock, but for reading --- */
 
 /* Makes s/SID and ROOT/ID. -EEXIST: "container with id exists: ID". */
 int store_create(const struct store *store, const char *id, const char *sid, struct error *err);
@@ -164,6 +187,9 @@ int store_read_state(const struct store *store, const char *sid, struct state *r
 int store_remove(const struct store *store, const char *id, const char *sid,
 		 struct store_lock *lock, struct error *err);
 
+/* Removes ROOT/ID when it leads to that sid. */
+int store_unlink(const struct store *store, const char *id, const char *sid, struct error *err);
+
 /*
  * Calls each for every container below the root, in no order; state is NULL when it cannot be
  * used and err says why. Stops when each returns other than 0, and returns that.
@@ -172,6 +198,29 @@ int store_list(const struct store *store,
 	       int (*each)(const char *id, const char *sid, const struct state *state,
 			   const struct error *why, void *userdata),
 	       void *userdata, struct error *err);
+
+/* --- containers of one VM; the caller holds its lock, but for reading --- */
+
+/* Notes a member; once is enough. -ESRCH: the VM's directory is gone. */
+int store_join(const struct store *store, const struct state *member, struct error *err);
+int store_leave(const struct store *store, const struct state *member, struct error *err);
+
+/* Calls each for every member; stops when it returns other than 0, and returns that. */
+int store_each_member(const struct store *store, const char *sandbox,
+		      int (*each)(const char *sid, void *userdata), void *userdata,
+		      struct error *err);
+
+/*
+ * The VM that has a member of that sid, when its own state does not say: 1 with *ret, else 0 and
+ * *ret is sid.
+ */
+int store_find_sandbox(const struct store *store, const char *sid, char ret[SID_SIZE]);
+
+/*
+ * The first container of a VM is deleted: ROOT/ID goes, its directory stays for the VM. state is
+ * written as that of a departed one.
+ */
+int store_depart(const struct store *store, struct state *state, struct error *err);
 
 /* --- exec processes: their shims, so that ps and delete find them --- */
 

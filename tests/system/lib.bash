@@ -139,9 +139,9 @@ has_status() {
 
 # --- the processes of a virtual machine -----------------------------------------------------
 
-# sandbox ID: its directory's name.
+# sandbox ID: the directory's name of its virtual machine.
 sandbox() {
-	basename "$(readlink "$root/$1")"
+	jq -r .sandbox "$root/$1/state.json"
 }
 
 monitor() {

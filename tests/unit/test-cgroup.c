@@ -274,6 +274,47 @@ Test(cgroup, what_others_use_stays)
 	cgroup_fini(&top);
 }
 
+Test(cgroup, processes_move_beside)
+{
+	char path[64], wanted[80];
+	struct cgroup cg, beside, again;
+	struct error err = { 0 };
+	struct stat st;
+	pid_t pid;
+
+	if (!real_cgroups())
+		cr_skip("needs root and cgroups");
+	snprintf(path, sizeof(path), "/kata-test-move-%d/one", getpid());
+	snprintf(wanted, sizeof(wanted), "/kata-test-move-%d/kata-x", getpid());
+	cr_assert(cgroup_plan(path, "x", false, &cg, &err) == 0);
+	cr_assert(cgroup_create(&cg, &err) == 0, "%s", err.text);
+	pid = sleeper();
+	cr_assert(cgroup_join(&cg, pid, &err) == 0, "%s", err.text);
+	cr_assert(cgroup_move_beside(&cg, "kata-x", &beside, &err) == 0, "%s", err.text);
+	cr_expect(count_memberships(pid, wanted) == cg.count);
+	cr_expect(cgroup_remove(&cg, deadline_in_ms(1000), &err) == 0, "%s", err.text);
+	cr_expect(stat(cg.dirs[0].path, &st) < 0 && kill(pid, 0) == 0);
+	/* Again, when what was to be moved is gone. */
+	cr_assert(cgroup_move_beside(&cg, "kata-x", &again, &err) == 0, "%s", err.text);
+	cr_expect(count_memberships(pid, wanted) == cg.count);
+	/* A directory that is not ours keeps its processes. */
+	cgroup_fini(&again);
+	beside.dirs[0].levels = 0;
+	cr_assert(cgroup_move_beside(&beside, "kata-y", &again, &err) == 0, "%s", err.text);
+	cr_expect_str_eq(again.dirs[0].path, beside.dirs[0].path);
+	beside.dirs[0].levels = cg.dirs[0].levels;
+	cgroup_fini(&beside);
+	cr_assert(cgroup_move_beside(&again, "kata-y", &beside, &err) == 0, "%s", err.text);
+	beside.dirs[0].levels = cg.dirs[0].levels;
+	again.dirs[0].levels = cg.dirs[0].levels;
+	cr_expect(cgroup_remove(&again, deadline_in_ms(1000), &err) == 0, "%s", err.text);
+	cr_expect(cgroup_remove(&beside, deadline_in_ms(1000), &err) == 0, "%s", err.text);
+	waitpid(pid, NULL, 0);
+	cgroup_fini(&again);
+	cgroup_fini(&beside);
+	cgroup_fini(&cg);
+}
+
 Test(cgroup, joining_what_is_gone)
 {
 	char path[64];

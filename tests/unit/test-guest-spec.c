@@ -8,7 +8,11 @@
 #include "common/str.h"
 #include "common/wire.h"
 #include "kata-runtime/guest-spec.h"
+#include "kata-runtime/pod.h"
 #include "kata-runtime/spec.h"
+
+/* Whose namespaces the containers below share: of none, unless a test says so. */
+static struct pod pod = { .pid_of = (char *)"", .ipc_of = (char *)"", .uts_of = (char *)"" };
 
 /* A config.json with more mounts, and other parts replaced when not NULL. */
 static int make(const char *mounts, const char *linux_part, struct spec **ret_spec,
@@ -26,7 +30,7 @@ static int make(const char *mounts, const char *linux_part, struct spec **ret_sp
 	cr_assert(n > 0 && (size_t)n < sizeof(text));
 	cr_assert_eq(spec_parse("config.json", "/bundle", text, (size_t)n, ret_spec, err), 0, "%s",
 		     err->text);
-	return guest_spec_make(*ret_spec, "c1", ret, err);
+	return guest_spec_make(*ret_spec, "c1", &pod, ret, err);
 }
 
 Test(guest_spec, process_and_root)

@@ -16,7 +16,7 @@ static void derive(const char *root, const char *id, char sid[SID_SIZE])
 {
 	struct error err = { 0 };
 
-	cr_assert(sid_derive(root, id, sid, &err) == 0, "%s", err.text);
+	cr_assert(sid_derive(root, id, 0, sid, &err) == 0, "%s", err.text);
 	cr_assert(sid_check(sid, NULL) == 0, "%s", sid);
 }
 
@@ -76,7 +76,7 @@ Test(sid, refuses)
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		cr_expect(sid_check(bad[i], &err) == -EINVAL, "%s", bad[i]);
-	cr_expect(sid_derive("/nowhere/../x", "a", sid, &err) == -EINVAL);
-	cr_expect(sid_derive("/proc/version/x", "a", sid, &err) == -ENOTDIR);
+	cr_expect(sid_derive("/nowhere/../x", "a", 0, sid, &err) == -EINVAL);
+	cr_expect(sid_derive("/proc/version/x", "a", 0, sid, &err) == -ENOTDIR);
 	cr_expect(strstr(err.text, "ot a directory") == NULL, "%s", err.text);
 }

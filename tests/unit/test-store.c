@@ -155,11 +155,11 @@ Test(store, state_that_is_cut_or_foreign, .init = make_store, .fini = remove_sto
 	put(sid, "state.json", "{\"version\":1");
 	cr_expect(store_read_state(&store, sid, &s, &err) == -EBADMSG && err.num == EBADMSG);
 	at = strstr(text, "\"version\":");
-	at[strlen("\"version\":")] = '2';
+	at[strlen("\"version\":")] = '3';
 	put(sid, "state.json", text);
 	cr_expect(store_read_state(&store, sid, &s, &err) == -EBADMSG);
 	cr_expect(strstr(err.text, "version") != NULL, "%s", err.text);
-	at[strlen("\"version\":")] = '1';
+	at[strlen("\"version\":")] = '2';
 	/* Another container's state in this one's place. */
 	make("other", other);
 	put(other, "state.json", text);
@@ -213,6 +213,27 @@ Test(store, each_member_of_state_has_to_be_there)
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		cr_expect(state_parse("f", texts[i], strlen(texts[i]), &s, &err) < 0, "%s",
 			  texts[i]);
+}
+
+/* What was written before there were several containers in a VM. */
+Test(store, state_of_version_1, .init = make_store, .fini = remove_store)
+{
+	CLEANUP(state_fini) struct state good = { 0 }, s = { 0 };
+	CLEANUP(freep) char *text = NULL;
+	struct error err = { 0 };
+	char *at;
+
+	fill(&good);
+	cr_assert(state_format(&good, &text, &err) == 0);
+	at = strstr(text, "\"sandbox\"");
+	memcpy(at, "\"unknown", 8);
+	cr_expect(state_parse("f", text, strlen(text), &s, &err) < 0);
+	cr_expect(strstr(err.text, "\"sandbox\" is missing") != NULL, "%s", err.text);
+	at = strstr(text, "\"version\":");
+	at[strlen("\"version\":")] = '1';
+	cr_assert(state_parse("f", text, strlen(text), &s, &err) == 0, "%s", err.text);
+	cr_expect_str_eq(s.sandbox, s.sid);
+	cr_expect(!s.departed);
 }
 
 /* --- creation --- */
@@ -512,5 +533,100 @@ Test(store, exec_shims, .init = make_store, .fini = remove_store)
 	cr_assert(store_remove_exec(&store, sid, 1, &err) == 0);
 	cr_assert(store_remove_exec(&store, sid, 1, &err) == 0);
 	cr_expect(store_each_exec(&store, sid, sum, &total, &err) == 0 && total == 2006);
+	drop("box", sid);
+}
+
+/* --- containers of one VM --- */
+
+static int count(const char *sid, void *userdata)
+{
+	char *seen = userdata;
+
+	strcat(seen, sid);
+	strcat(seen, " ");
+	return 0;
+}
+
+static void make_member(struct state *member, const char *id, const char *sandbox)
+{
+	struct error err = { 0 };
+	char sid[SID_SIZE];
+
+	make(id, sid);
+	cr_assert(state_init(member, &store, id, &err) == 0);
+	memcpy(member->sandbox, sandbox, SID_SIZE);
+	cr_assert(store_write_state(&store, member, &err) == 0, "%s", err.text);
+}
+
+Test(store, members_come_and_go, .init = make_store, .fini = remove_store)
+{
+	CLEANUP(state_fini) struct state member = { 0 }, read = { 0 };
+	struct error err = { 0 };
+	char sid[SID_SIZE], found[SID_SIZE], seen[256] = "";
+
+	make("box", sid);
+	make_member(&member, "member", sid);
+	cr_assert(store_read_state(&store, member.sid, &read, &err) == 0, "%s", err.text);
+	cr_expect_str_eq(read.sandbox, sid);
+	cr_expect(store_each_member(&store, sid, count, seen, &err) == 0);
+	cr_expect_str_eq(seen, "");
+	cr_expect(store_find_sandbox(&store, member.sid, found) == 0);
+	cr_expect_str_eq(found, member.sid);
+	cr_assert(store_join(&store, &member, &err) == 0, "%s", err.text);
+	cr_assert(store_join(&store, &member, &err) == 0, "%s", err.text);
+	cr_expect(store_find_sandbox(&store, member.sid, found) == 1);
+	cr_expect_str_eq(found, sid);
+	cr_expect(store_each_member(&store, sid, count, seen, &err) == 0);
+	cr_expect(strlen(seen) == SID_SIZE && str_starts(seen, member.sid));
+	cr_assert(store_leave(&store, &member, &err) == 0, "%s", err.text);
+	cr_assert(store_leave(&store, &member, &err) == 0, "%s", err.text);
+	drop("box", sid);
+	cr_expect(store_join(&store, &member, &err) == -ESRCH, "%s", err.text);
+	drop("member", member.sid);
+}
+
+Test(store, departed_container_leaves_its_id, .init = make_store, .fini = remove_store)
+{
+	CLEANUP(state_fini) struct state state = { 0 }, read = { 0 };
+	struct store_lock none = STORE_LOCK_NONE;
+	struct error err = { 0 };
+	char sid[SID_SIZE], second[SID_SIZE], path[PATH_MAX];
+	struct stat st;
+
+	make("box", sid);
+	fill(&state);
+	cr_assert(store_depart(&store, &state, &err) == 0, "%s", err.text);
+	cr_assert(store_read_state(&store, sid, &read, &err) == 0, "%s", err.text);
+	cr_expect(read.departed && read.shim.pid == 0 && read.monitor.pid == 12);
+	snprintf(path, sizeof(path), "%s/box", root);
+	cr_expect(lstat(path, &st) < 0);
+	make("box", second);
+	cr_expect(!str_eq(sid, second));
+	cr_expect(store_exists(&store, "box", second));
+	/* The end of the first one's VM does not touch the second's name. */
+	cr_assert(store_remove(&store, "box", sid, &none, &err) == 0, "%s", err.text);
+	cr_expect(lstat(path, &st) == 0 && S_ISLNK(st.st_mode));
+	cr_assert(store_sid(&store, "box", sid, &err) == 0);
+	cr_expect_str_eq(sid, second);
+	drop("box", second);
+}
+
+Test(store, a_vm_has_a_lock_of_its_own, .init = make_store, .fini = remove_store)
+{
+	struct store_lock lock = STORE_LOCK_NONE, pod = STORE_LOCK_NONE, again = STORE_LOCK_NONE;
+	struct store_holder holder = { 0 };
+	struct error err = { 0 };
+	char sid[SID_SIZE];
+
+	make("box", sid);
+	cr_assert(store_lock(&store, sid, deadline_in_ms(0), &lock, &err) == 0, "%s", err.text);
+	cr_expect(store_pod_holder(&store, sid, &holder, &err) == 0);
+	cr_assert(store_lock_pod(&store, sid, deadline_in_ms(0), &pod, &err) == 0, "%s", err.text);
+	cr_expect(store_lock_pod(&store, sid, deadline_in_ms(0), &again, &err) == -ETIMEDOUT);
+	cr_expect(store_pod_holder(&store, sid, &holder, &err) == 1);
+	cr_expect(holder.process.pid == getpid());
+	cr_expect(unlink(pod.path) == 0);
+	store_unlock(&pod);
+	store_unlock(&lock);
 	drop("box", sid);
 }

@@ -1,0 +1,279 @@
+/*
+ * The end of a container, and of its VM with the last one: see container.h. Called by delete, and
+ * by create for what it has begun. Every step may find its work done already, so that a delete that
+ * was cut short is done again from the start.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/deadline.h"
+#include "common/log.h"
+#include "common/process.h"
+#include "common/str.h"
+#include "kata-runtime/cgroup.h"
+#include "kata-runtime/container.h"
+#include "kata-runtime/network.h"
+#include "kata-runtime/pod.h"
+#include "kata-runtime/sandbox.h"
+#include "kata-runtime/share.h"
+#include "kata-runtime/uids.h"
+
+enum {
+	DESTROY_MS = 5000,
+	REMOVE_MS = 2000, /* for the agent to end a container of a VM that lives on */
+	POD_LOCK_MS = 10000,
+	POD_HOLDER_OLD_MS = 10000, /* no holder needs that long */
+};
+
+/* --- processes ------------------------------------------------------------------------------ */
+
+void container_kill_process(const struct process_ref *process)
+{
+	CLEANUP(fd_close) int fd = process_open(process->pid, process->start_ticks, NULL);
+
+	if (fd >= 0)
+		pidfd_send_signal(fd, SIGKILL, NULL, 0);
+}
+
+/* The exec shims would end with their VM; killed, they look killed to who waits for them. */
+static int kill_exec(struct process_ref shim, void *userdata)
+{
+	(void)userdata;
+	container_kill_process(&shim);
+	return 0;
+}
+
+static int wait_end(const struct process_ref *process, int64_t deadline, struct error *err)
+{
+	CLEANUP(fd_close) int fd = process_open(process->pid, process->start_ticks, NULL);
+	int r = fd < 0 ? 0 : process_wait_gone(fd, deadline, err);
+
+	waitpid(process->pid > 0 ? process->pid : -2, NULL, WNOHANG); /* when it is ours */
+	return r;
+}
+
+/* The shim, and who followed the network as long as that lived. */
+static int wait_ends(const struct state *state, int64_t deadline, struct error *err)
+{
+	int r = wait_end(&state->shim, deadline, err);
+
+	return r < 0 ? r : wait_end(&state->netmon, deadline, err);
+}
+
+/* --- the last container: the VM ends -------------------------------------------------------- */
+
+static int remove_cgroups(const struct wire_strings *saved, int64_t deadline, struct error *err)
+{
+	CLEANUP(cgroup_fini) struct cgroup cgroup = { 0 };
+	int r = cgroup_load(saved, false, &cgroup, err);
+
+	return r < 0 ? r : cgroup_remove(&cgroup, deadline, err);
+}
+
+/* What the state of the VM's first container names. */
+static int remove_resources(const struct store *store, const struct state *sandbox,
+			    int64_t deadline, struct error *err)
+{
+	struct error why = { 0 };
+	char dir[PATH_MAX];
+	int r;
+
+	/* Of what is in a namespace that goes with the shims nothing is left by now. */
+	if (sandbox->netns != NULL && sandbox->netns[0] != '\0' &&
+	    network_clean(sandbox->netns, &why) < 0)
+		log_warning("the network namespace keeps our filters", KV_ERR(&why));
+	r = remove_cgroups(&sandbox->cgroups, deadline, err);
+	if (r < 0 || sandbox->uid_base == 0)
+		return r;
+	if (str_format(dir, sizeof(dir), "%s/uid", store->base) < 0)
+		return error_set(err, ENAMETOOLONG, "%s", store->base);
+	return uids_release(dir, sandbox->uid_slot, err);
+}
+
+/* The member that goes last takes with it what the departed first container has left. */
+static int remove_departed(const struct store *store, const struct state *state, int64_t deadline,
+			   struct error *err)
+{
+	struct store_lock no_lock = STORE_LOCK_NONE;
+	CLEANUP(state_fini) struct state sandbox = { 0 };
+	int r = store_read_state(store, state->sandbox, &sandbox, err);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0)
+		r = remove_resources(store, &sandbox, deadline, err);
+	return r < 0 ? r : store_remove(store, sandbox.id, sandbox.sid, &no_lock, err);
+}
+
+static int end_vm(const struct store *store, const struct state *state, int64_t deadline,
+		  struct error *err)
+{
+	int r = sandbox_kill(state, deadline, err);
+
+	if (r == 0)
+		r = wait_ends(state, deadline, err);
+	if (r < 0)
+		return r;
+	if (pod_is_first(state))
+		return remove_resources(store, state, deadline, err);
+	r = remove_cgroups(&state->cgroups, deadline, err);
+	return r < 0 ? r : remove_departed(store, state, deadline, err);
+}
+
+/* --- others stay: the VM lives on ----------------------------------------------------------- */
+
+static int remove_in_guest(const struct store *store, const struct state *state, struct error *err)
+{
+	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
+	struct msg_remove message = { .container = state->id };
+	int64_t deadline = deadline_in_ms(REMOVE_MS);
+	int r = sandbox_connect(store, state, &decoder, deadline, err);
+
+	if (r == 0)
+		r = decoder_request(&decoder, MSG_REMOVE, &message, deadline, NULL, NULL, err);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* What of it is in the VM. A guest that hangs cannot keep it on the host. */
+static void leave_guest(const struct store *store, const struct state *state)
+{
+	struct error err = { 0 };
+
+	if (!process_alive(state->monitor.pid, state->monitor.start_ticks))
+		return;
+	if (remove_in_guest(store, state, &err) < 0)
+		log_warning("the agent did not remove the container", KV_ERR(&err));
+	if (share_remove(&state->monitor, state->id, &err) < 0)
+		log_warning("the VM keeps files of the container", KV_ERR(&err));
+}
+
+/*
+ * The first container's cgroup has the VM's processes too. It must go, since its manager may make
+ * it again, for another container of the same id: they move to one beside it.
+ */
+static int depart(const struct store *store, struct state *state, int64_t deadline,
+		  struct error *err)
+{
+	CLEANUP(cgroup_fini) struct cgroup own = { 0 };
+	CLEANUP(cgroup_fini) struct cgroup beside = { 0 };
+	char name[SID_SIZE + 8];
+	int r = cgroup_load(&state->cgroups, false, &own, err);
+
+	snprintf(name, sizeof(name), "kata-%s", state->sid);
+	if (r == 0)
+		r = cgroup_move_beside(&own, name, &beside, err);
+	if (r == 0)
+		r = cgroup_remove(&own, deadline, err);
+	if (r == 0)
+		r = cgroup_save(&beside, &state->cgroups, err);
+	return r < 0 ? r : store_depart(store, state, err);
+}
+
+static int leave_vm(const struct store *store, struct state *state, int64_t deadline,
+		    struct error *err)
+{
+	int r = wait_ends(state, deadline, err);
+
+	if (r < 0)
+		return r;
+	leave_guest(store, state);
+	if (pod_is_first(state))
+		return depart(store, state, deadline, err);
+	return remove_cgroups(&state->cgroups, deadline, err);
+}
+
+/* --- both ----------------------------------------------------------------------------------- */
+
+/* A holder that has hung is killed: removal must not depend on it. */
+static int lock_pod(const struct store *store, const struct state *state, struct store_lock *lock,
+		    struct error *err)
+{
+	struct store_holder holder;
+	int r = store_lock_pod(store, state->sandbox, deadline_in_ms(POD_LOCK_MS), lock, err);
+
+	if (r != -ETIMEDOUT || store_pod_holder(store, state->sandbox, &holder, NULL) != 1 ||
+	    holder.held_ms < POD_HOLDER_OLD_MS)
+		return r;
+	log_warning("the holder of the VM's lock is killed", KV("pid", holder.process.pid));
+	container_kill_process(&holder.process);
+	return store_lock_pod(store, state->sandbox, deadline_in_ms(POD_LOCK_MS), lock, err);
+}
+
+int container_destroy(const struct store *store, struct state *state, struct store_lock *lock,
+		      struct error *err)
+{
+	CLEANUP(store_unlock) struct store_lock pod = STORE_LOCK_NONE;
+	bool first = pod_is_first(state), last;
+	int64_t deadline;
+	int r;
+
+	container_kill_process(&state->netmon);
+	container_kill_process(&state->shim);
+	store_each_exec(store, state->sid, kill_exec, NULL, NULL);
+	r = lock_pod(store, state, &pod, err);
+	if (r < 0)
+		return r;
+	last = !pod_has_others(store, state);
+	deadline = deadline_in_ms(DESTROY_MS);
+	r = last ? end_vm(store, state, deadline, err) : leave_vm(store, state, deadline, err);
+	if (r == 0 && !first && !last)
+		r = store_leave(store, state, err);
+	if (r == 0 && last)
+		unlink(pod.path);
+	if (r == 0 && first && !last) {
+		/* Its directory is the VM's now. A new container of its id has another lock. */
+		unlink(lock->path);
+		store_unlock(lock);
+		return 0;
+	}
+	return r < 0 ? r : store_remove(store, state->id, state->sid, lock, err);
+}
+
+/*
+ * The monitor of a sandbox whose state cannot be read: its command line ends in the sid. Only
+ * root could have made another process look so.
+ */
+static void find_monitor(const char *sid, struct process_ref *ret)
+{
+	CLEANUP(dir_close) DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	while (proc != NULL && (entry = readdir(proc)) != NULL) {
+		const char want[] = "kata-proxy\0monitor";
+		CLEANUP(fd_close) int fd = -1;
+		char path[300], text[128] = "";
+		uint64_t pid;
+
+		if (str_to_u64(entry->d_name, INT32_MAX, &pid) < 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || read(fd, text, sizeof(text) - 1) < (ssize_t)sizeof(want))
+			continue;
+		if (memcmp(text, want, sizeof(want)) == 0 && str_eq(text + sizeof(want), sid) &&
+		    process_start_time((pid_t)pid, &ret->start_ticks, NULL) == 0)
+			ret->pid = (pid_t)pid;
+	}
+}
+
+int container_destroy_unknown(const struct store *store, const char *id, const char *sid,
+			      struct store_lock *lock, struct error *err)
+{
+	CLEANUP(state_fini) struct state state = { 0 };
+	int r = state_init(&state, store, id, err);
+
+	if (r < 0)
+		return r;
+	memcpy(state.sid, sid, SID_SIZE);
+	store_find_sandbox(store, sid, state.sandbox);
+	find_monitor(state.sandbox, &state.monitor);
+	return container_destroy(store, &state, lock, err);
+}
