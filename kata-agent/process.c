@@ -162,10 +162,40 @@ static void look_if_quiet(struct process *p)
 	uv_timer_start(&p->timer, on_quiet_time, PROCESS_QUIET_MS, 0);
 }
 
+/* Does a further process of its container that has ended still have its client? */
+static bool others_have_clients(const struct process *p)
+{
+	for (const struct process *q = p->agent->processes; q != NULL; q = q->next) {
+		if (q != p && q->container == p->container && q->state == PROCESS_ENDED &&
+		    q->client != NULL)
+			return true;
+	}
+	return false;
+}
+
+static void report_exit(struct process *p);
+
+static void on_others_time(uv_timer_t *timer)
+{
+	struct process *p = timer->data;
+
+	p->hurries = true;
+	report_exit(p);
+}
+
+/*
+ * With the exit of a container's first process managers forget the container, and who waits for a
+ * further one whose exit comes after that waits for ever. So the first one's comes last, but for a
+ * client that takes its time.
+ */
 static void report_exit(struct process *p)
 {
 	if (p->exit_sent || p->client == NULL)
 		return;
+	if (p->first && p->container != NULL && !p->hurries && others_have_clients(p)) {
+		uv_timer_start(&p->timer, on_others_time, PROCESS_OTHERS_MS, 0);
+		return;
+	}
 	if (!p->streams.terminal) {
 		send_exit(p);
 		return;
@@ -432,6 +462,8 @@ int process_attach(struct process *process, struct client *client, struct error 
 
 void process_detach(struct process *process, bool kill)
 {
+	struct process *first = process->container != NULL ? process->container->first : NULL;
+
 	process->client->process = NULL;
 	process->client = NULL;
 	streams_attach(&process->streams, NULL);
@@ -440,6 +472,8 @@ void process_detach(struct process *process, bool kill)
 		log_info("client lost, process killed", KV("pid", process->pid));
 		process_signal(process, SIGKILL, NULL);
 	}
+	if (first != NULL && first != process && first->state == PROCESS_ENDED)
+		report_exit(first);
 	dispose_if_over(process);
 }
 

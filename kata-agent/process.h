@@ -39,6 +39,7 @@ struct process {
 	bool failed;     /* it was never prepared: nobody knows its handle */
 	bool had_client; /* one session in its life */
 	bool exit_sent;
+	bool hurries; /* its exit waits no longer for those of others */
 	bool closing;
 	unsigned code; /* 0 to 255 */
 	uint64_t written[STREAM_COUNT];
@@ -49,7 +50,7 @@ struct process {
 	struct client_request waiting;
 	int status; /* socket to the child until exec */
 	uv_poll_t status_poll;
-	uv_timer_t timer; /* deadline of PREPARING and STARTING; quiet time of a terminal */
+	uv_timer_t timer; /* of PREPARING and STARTING; after the end, of report_exit() */
 	unsigned handles; /* open ones of these two */
 };
 
@@ -62,7 +63,7 @@ int process_spawn(struct container *container, const struct msg_process *wanted,
 		  const struct msg_create *create, const struct client_request *request,
 		  struct process **ret_process, struct error *err);
 
-enum { PROCESS_PREPARE_MS = 30000, PROCESS_QUIET_MS = 50 };
+enum { PROCESS_PREPARE_MS = 30000, PROCESS_QUIET_MS = 50, PROCESS_OTHERS_MS = 2000 };
 
 /* NULL when there is none. */
 struct process *process_find(struct agent *agent, uint64_t handle);

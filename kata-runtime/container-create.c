@@ -308,6 +308,7 @@ static int start_shim(struct creation *c, struct error *err)
 		.exec = "",
 		.args = &c->spec->process.args,
 		.netns = c->netns,
+		.pidns = -1,
 		.cgroup = &c->cgroup,
 		.debug = c->cli->debug,
 	};

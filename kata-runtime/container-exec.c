@@ -35,7 +35,7 @@ struct execution {
 	struct shim shim;
 	struct decoder decoder;
 	struct msg_exec request;
-	int netns, shared;
+	int netns, pidns, shared;
 	char name[32]; /* of this exec, for logs */
 };
 
@@ -49,18 +49,32 @@ static void execution_fini(struct execution *e)
 	config_fini(&e->config);
 	fd_close(&e->shim.control);
 	fd_close(&e->netns);
+	fd_close(&e->pidns);
 	fd_close(&e->shared);
 }
 
-/* The container's network namespace is that of its shim. */
+static int open_namespace(const struct execution *e, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", e->state.shim.pid, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/*
+ * The container's network namespace is that of its shim. Its pid namespace is joined for the
+ * kernel's sake: it lets nobody see the end of the container's shim, process 1, before those of its
+ * execs, and container managers depend on that order.
+ */
 static int open_places(struct execution *e, struct error *err)
 {
 	char path[PATH_MAX];
 	int r;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", e->state.shim.pid);
-	e->netns = open(path, O_RDONLY | O_CLOEXEC);
-	if (e->netns < 0 || !process_alive(e->state.shim.pid, e->state.shim.start_ticks))
+	e->netns = open_namespace(e, "net");
+	e->pidns = open_namespace(e, "pid");
+	if (e->netns < 0 || e->pidns < 0 ||
+	    !process_alive(e->state.shim.pid, e->state.shim.start_ticks))
 		return error_say(err, ESRCH, "container not running");
 	r = store_path(&e->store, e->state.sandbox, "client", path, err);
 	if (r < 0)
@@ -100,8 +114,11 @@ static int start_shim(struct execution *e, struct error *err)
 	memcpy(options.stdio, e->io.stdio, sizeof(options.stdio));
 	options.shared = e->shared;
 	options.netns = e->netns;
+	options.pidns = e->pidns;
 	store_each_exec(&e->store, e->state.sid, prune, e, NULL);
 	r = shim_start(&e->shim, &options, err);
+	if (r < 0 && !process_alive(e->state.shim.pid, e->state.shim.start_ticks))
+		return error_say(err, ESRCH, "container not running");
 	return r < 0 ? r : store_add_exec(&e->store, e->state.sid, e->shim.process, err);
 }
 
@@ -171,6 +188,7 @@ int container_exec(const struct cli *cli, const char *id, const struct spec_proc
 			       .shim = SHIM_NONE,
 			       .decoder = DECODER_NONE,
 			       .netns = -1,
+			       .pidns = -1,
 			       .shared = -1 };
 	int r = execute(&e, id, err);
 

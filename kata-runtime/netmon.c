@@ -435,6 +435,7 @@ int netmon_start(const struct store *store, const struct config *config, struct 
 	theirs = pair[1];
 	make_environment(state, config, debug, text, envp);
 	spawn.netns = netns;
+	spawn.pidns = -1;
 	spawn.fds[0] = spawn.fds[1] = spawn.fds[2] = -1;
 	spawn.fds[NETMON_FD_CONTROL] = theirs;
 	spawn.fds[NETMON_FD_LOG] = log;

@@ -299,7 +299,8 @@ static int start_monitor(struct sandbox *s, struct error *err)
 			       .argv = argv,
 			       .envp = envp,
 			       .namespaces = CLONE_NEWPID,
-			       .netns = -1 };
+			       .netns = -1,
+			       .pidns = -1 };
 	int pair[2], r;
 	pid_t pid;
 

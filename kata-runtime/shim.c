@@ -54,7 +54,8 @@ int shim_start(struct shim *shim, const struct shim_options *options, struct err
 	struct spawn spawn = { .path = options->config->shim.path,
 			       .argv = options->args->count > 0 ? options->args->items : fallback,
 			       .envp = envp,
-			       .netns = options->netns };
+			       .netns = options->netns,
+			       .pidns = options->pidns };
 	int pair[2], r;
 	pid_t pid;
 
@@ -70,6 +71,8 @@ int shim_start(struct shim *shim, const struct shim_options *options, struct err
 	spawn.namespaces = privsep_row(PRIVSEP_SHIM)->namespaces;
 	if (options->netns >= 0)
 		spawn.namespaces &= ~(uint64_t)CLONE_NEWNET; /* the container's is joined */
+	if (options->pidns >= 0)
+		spawn.namespaces &= ~(uint64_t)CLONE_NEWPID;
 	spawn.fds[0] = options->stdio[0];
 	spawn.fds[1] = options->stdio[1];
 	spawn.fds[2] = options->stdio[2];

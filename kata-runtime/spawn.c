@@ -82,6 +82,33 @@ static noreturn void child(const struct spawn *spawn, int report)
 	fail(report, "exec");
 }
 
+/* A pid namespace is joined by what is forked next; the one after that is made in ours again. */
+static pid_t make_child(const struct spawn *spawn, struct error *err)
+{
+	CLEANUP(fd_close) int own = -1;
+	pid_t pid;
+	int num;
+
+	if (spawn->pidns >= 0) {
+		own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+		if (own < 0 || setns(spawn->pidns, CLONE_NEWPID) < 0)
+			return error_set(err, errno, "join the pid namespace");
+	}
+	pid = (pid_t)syscall(SYS_clone, spawn->namespaces | SIGCHLD, NULL, NULL, NULL, NULL);
+	if (pid == 0)
+		return 0;
+	num = errno;
+	if (own >= 0 && setns(own, CLONE_NEWPID) < 0) {
+		num = errno;
+		if (pid > 0)
+			kill(pid, SIGKILL);
+		while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			continue;
+		return error_set(err, num, "leave the pid namespace");
+	}
+	return pid < 0 ? error_set(err, num, "start %s", spawn->path) : pid;
+}
+
 pid_t spawn_run(const struct spawn *spawn, struct error *err)
 {
 	CLEANUP(fd_close) int reader = -1;
@@ -95,9 +122,9 @@ pid_t spawn_run(const struct spawn *spawn, struct error *err)
 		return error_set(err, errno, "pipe");
 	reader = pipe_fds[0];
 	writer = pipe_fds[1];
-	pid = (pid_t)syscall(SYS_clone, spawn->namespaces | SIGCHLD, NULL, NULL, NULL, NULL);
+	pid = make_child(spawn, err);
 	if (pid < 0)
-		return error_set(err, errno, "start %s", spawn->path);
+		return pid;
 	if (pid == 0)
 		child(spawn, writer);
 	fd_close(&writer);

@@ -16,7 +16,7 @@ struct spawn {
 	int fds[SPAWN_FDS_MAX]; /* fds[i] becomes descriptor i; -1: /dev/null */
 	int fd_count;           /* everything else is closed */
 	uint64_t namespaces;    /* CLONE_NEW*: the child is made in them */
-	int netns;              /* a network namespace to join instead, -1: none */
+	int netns, pidns;       /* namespaces to join instead, -1: none */
 };
 
 /*

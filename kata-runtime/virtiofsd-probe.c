@@ -59,7 +59,8 @@ int virtiofsd_probe(const char *path, enum virtiofsd_kind *ret_kind, struct erro
 			       .envp = envp,
 			       .fds = { -1, writer, writer },
 			       .fd_count = 3,
-			       .netns = -1 };
+			       .netns = -1,
+			       .pidns = -1 };
 	pid = spawn_run(&spawn, err);
 	if (pid < 0)
 		return pid;

@@ -353,6 +353,35 @@ Test(agent, a_lost_client_takes_its_process_along)
 	rig_stop(s.rig);
 }
 
+/* Nobody waits for a further process any more when the first one's exit is known. */
+Test(agent, the_first_exit_is_told_last)
+{
+	struct stand s = stand();
+	struct caller *first = run_first(&s, process(ARGS(TEXT("sleep"), TEXT("1000"))));
+	struct caller *a = run_further(&s, process(ARGS(TEXT("sleep"), TEXT("1000"))));
+	struct caller *b = run_further(&s, process(ARGS(TEXT("sleep"), TEXT("1000"))));
+
+	send_signal(&s, first->handle, SIGKILL, false);
+	cr_expect(caller_wait_exit(a) == 137 && caller_wait_exit(b) == 137);
+	rig_pump(s.rig, 200);
+	cr_expect_not(first->exited);
+	caller_close(a, CLOSE_DONE);
+	rig_pump(s.rig, 200);
+	cr_expect_not(first->exited);
+	caller_close(b, CLOSE_DONE);
+	cr_expect(caller_wait_exit(first) == 137);
+	caller_close(first, CLOSE_DONE);
+	remove_container(&s);
+
+	/* but a client that does not go holds nothing up for long */
+	first = run_first(&s, process(ARGS(TEXT("sleep"), TEXT("1000"))));
+	a = run_further(&s, process(ARGS(TEXT("sleep"), TEXT("1000"))));
+	send_signal(&s, first->handle, SIGKILL, false);
+	cr_expect(caller_wait_exit(first) == 137);
+	cr_expect(a->exited);
+	rig_stop(s.rig);
+}
+
 Test(agent, remove_kills)
 {
 	struct stand s = stand();

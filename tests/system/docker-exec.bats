@@ -147,6 +147,23 @@ inside() {
 	same "$(wc -l <<<"$output")" 2
 }
 
+# Whatever comes first: docker exec must not wait for ever.
+@test "a container that ends while an exec begins takes it along" {
+	local delay
+
+	in_vm -d --name short img sleep 1000
+	for delay in 0 0.05 0.1 0.15 0.2 0.3; do
+		timeout -k 5 60 docker exec short sleep 1000 3>&- &
+		sleep "$delay"
+		expect 0 docker kill short
+		wait $! && status=0 || status=$?
+		[[ $status =~ ^(1|126|137)$ ]]
+		eventually 10 container_exited short 137
+		expect 0 docker start short
+	done
+	docker rm -f short
+}
+
 # It leaves nothing of the execs either.
 @test "the end of the container ends its execs with 137" {
 	timeout -k 5 60 docker exec main sleep 1000 3>&- &
