@@ -15,7 +15,7 @@ enum { PROTOCOL_VERSION = 1 };
 enum peer { PEER_ANY, PEER_CLIENT, PEER_RUNTIME, PEER_SHIM, PEER_PROXY, PEER_AGENT };
 
 /* The role in OPEN. */
-enum session_role { ROLE_RUNTIME = 1, ROLE_SHIM = 2 };
+enum session_role { ROLE_RUNTIME = 1, ROLE_SHIM = 2, ROLE_RELAY = 3 };
 
 enum close_reason {
 	CLOSE_DONE = 0,     /* the sender has no more to say */

@@ -297,6 +297,7 @@ int agent_start(struct agent *agent, const struct agent_options *options,
 	uv_timer_init(&agent->loop, &agent->lease);
 	uv_timer_init(&agent->loop, &agent->stop);
 	network_wait_init(&agent->network, &agent->loop);
+	dns_init(&agent->dns, &agent->loop);
 	agent->retry.data = agent->lease.data = agent->stop.data = agent;
 	r = start_parts(agent, err);
 	if (r == 0)
@@ -324,6 +325,7 @@ static void close_all(struct agent *agent)
 	if (agent->link_open)
 		channel_finish(&agent->link);
 	network_wait_stop(&agent->network);
+	dns_stop(&agent->dns);
 	uv_close((uv_handle_t *)&agent->retry, NULL);
 	uv_close((uv_handle_t *)&agent->lease, NULL);
 	uv_close((uv_handle_t *)&agent->stop, NULL);

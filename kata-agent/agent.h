@@ -11,6 +11,7 @@
 
 #include "common/channel.h"
 #include "common/log.h"
+#include "kata-agent/dns.h"
 #include "kata-agent/link.h"
 #include "kata-agent/log-link.h"
 #include "kata-agent/network-wait.h"
@@ -53,6 +54,7 @@ struct agent {
 	int own_pid_namespace; /* to come back to after a clone into another one */
 	uint64_t next_handle;
 	struct network_wait network;
+	struct dns dns;
 	struct client *clients;
 	struct container *containers;
 	struct process *processes;

@@ -35,10 +35,15 @@ static void on_data(struct session *session, unsigned stream, const uint8_t *byt
 {
 	struct client *client = session->owner;
 
-	if (client->process != NULL)
+	if (client->process != NULL) {
 		streams_input(&client->process->streams, bytes, n);
-	else
-		session_consumed(session, stream, n);
+		return;
+	}
+	if (client->role == ROLE_RELAY && dns_input(&client->agent->dns, bytes, n) < 0) {
+		log_warning("the name relay broke the rules");
+		dns_detach(&client->agent->dns, client);
+	}
+	session_consumed(session, stream, n);
 }
 
 static void on_end(struct session *session, unsigned stream)
@@ -118,7 +123,7 @@ static struct client *make(struct agent *agent, const struct msg_open *open, str
 {
 	struct client *client;
 
-	if (open->role != ROLE_RUNTIME && open->role != ROLE_SHIM) {
+	if (open->role != ROLE_RUNTIME && open->role != ROLE_SHIM && open->role != ROLE_RELAY) {
 		error_say(err, EINVAL, "there is no role %u", open->role);
 		return NULL;
 	}
@@ -135,7 +140,9 @@ static struct client *make(struct agent *agent, const struct msg_open *open, str
 	client->role = (enum session_role)open->role;
 	memcpy(client->id, open->session.data, CLIENT_ID_SIZE);
 	session_init(&client->session, true, &session_ops, client);
-	if (client->role == ROLE_SHIM && attach(client, open->handle, err) < 0) {
+	if ((client->role == ROLE_SHIM && attach(client, open->handle, err) < 0) ||
+	    (client->role == ROLE_RELAY &&
+	     dns_attach(&agent->dns, client, agent->options.cgroup, err) < 0)) {
 		session_fini(&client->session);
 		free(client);
 		return NULL;
@@ -229,6 +236,7 @@ void client_close(struct client *client, enum close_reason reason)
 	for (struct container *c = agent->containers; c != NULL; c = c->next)
 		container_forget_client(c, client);
 	network_wait_forget(&agent->network, client);
+	dns_detach(&agent->dns, client);
 	session_link_down(&client->session);
 	if (client->process != NULL)
 		process_detach(client->process, reason != CLOSE_DONE);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "kata-agent/bpf.h"
 #include "common/str.h"
 
 enum { RIGHT_MKNOD = 1, RIGHT_READ = 2, RIGHT_WRITE = 4, RIGHTS_ALL = 7 };
@@ -159,36 +160,14 @@ int device_filter_make(const struct msg_device_rule *rules, uint32_t count, stru
 	return 0;
 }
 
-static int bpf(int command, union bpf_attr *attr)
-{
-	return (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
-}
-
 int device_filter_attach(int cgroup, const struct msg_device_rule *rules, uint32_t count,
 			 struct error *err)
 {
 	CLEANUP(freep) struct bpf_insn *code = NULL;
-	CLEANUP(fd_close) int program = -1;
-	union bpf_attr attr;
 	size_t n;
 	int r = device_filter_make(rules, count, &code, &n, err);
 
-	if (r < 0)
-		return r;
-	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-	attr.insns = (uintptr_t)code;
-	attr.insn_cnt = (uint32_t)n;
-	attr.license = (uintptr_t) "Apache-2.0";
-	program = bpf(BPF_PROG_LOAD, &attr);
-	if (program < 0)
-		return error_set(err, errno, "load the device rules");
-	memset(&attr, 0, sizeof(attr));
-	attr.target_fd = (uint32_t)cgroup;
-	attr.attach_bpf_fd = (uint32_t)program;
-	attr.attach_type = BPF_CGROUP_DEVICE;
-	attr.attach_flags = BPF_F_ALLOW_MULTI; /* the container may add stricter ones below */
-	if (bpf(BPF_PROG_ATTACH, &attr) < 0)
-		return error_set(err, errno, "set the device rules of the container's cgroup");
-	return 0;
+	return r < 0 ? r
+		     : bpf_attach(cgroup, BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, code, n,
+				  "the device rules", err);
 }

@@ -460,6 +460,15 @@ static int configure_network(struct creation *c, struct error *err)
 	return r;
 }
 
+/* A manager that hands in resolv.conf may name a server in it that only the namespace has. */
+static bool wants_relay(const struct spec *spec)
+{
+	for (uint32_t i = 0; i < spec->n_mounts; i++)
+		if (str_eq(spec->mounts[i].destination, "/etc/resolv.conf"))
+			return true;
+	return false;
+}
+
 static int create_in_guest(struct creation *c, struct error *err)
 {
 	struct decoder_reply reply;
@@ -470,7 +479,7 @@ static int create_in_guest(struct creation *c, struct error *err)
 		return r;
 	c->state.handle = reply.handle;
 	c->state.guest_pid = reply.pid;
-	return shim_attach(&c->shim, reply.handle, c->spec->process.terminal,
+	return shim_attach(&c->shim, reply.handle, c->spec->process.terminal, wants_relay(c->spec),
 			   deadline_in_ms(AGENT_MS), err);
 }
 

@@ -136,7 +136,7 @@ static int run_in_guest(struct execution *e, struct error *err)
 		r = decoder_request(&e->decoder, MSG_EXEC, &e->request, deadline_in_ms(AGENT_MS),
 				    &reply, NULL, err);
 	if (r == 0)
-		r = shim_attach(&e->shim, reply.handle, e->process->terminal,
+		r = shim_attach(&e->shim, reply.handle, e->process->terminal, false,
 				deadline_in_ms(AGENT_MS), err);
 	if (r < 0)
 		return r;

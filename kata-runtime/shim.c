@@ -94,10 +94,10 @@ int shim_start(struct shim *shim, const struct shim_options *options, struct err
 	return r;
 }
 
-int shim_attach(struct shim *shim, uint64_t handle, bool terminal, int64_t deadline,
+int shim_attach(struct shim *shim, uint64_t handle, bool terminal, bool relay, int64_t deadline,
 		struct error *err)
 {
-	struct msg_attach attach = { .handle = handle, .terminal = terminal };
+	struct msg_attach attach = { .handle = handle, .terminal = terminal, .relay = relay };
 	int r = fdpass_send(shim->control, MSG_ATTACH, &attach, NULL, 0, deadline, err);
 
 	if (r == 0)

@@ -39,9 +39,10 @@ int shim_start(struct shim *shim, const struct shim_options *options, struct err
 
 /*
  * Lets it attach to the process with that handle: returns when it has, and then it lives without
- * us. -ENOTCONN when it ended instead.
+ * us. relay: it also answers what containers ask of the name server in its network namespace.
+ * -ENOTCONN when it ended instead.
  */
-int shim_attach(struct shim *shim, uint64_t handle, bool terminal, int64_t deadline,
+int shim_attach(struct shim *shim, uint64_t handle, bool terminal, bool relay, int64_t deadline,
 		struct error *err);
 
 /* Undoes shim_start(): kills and reaps it; nothing when there is none. */

@@ -104,6 +104,7 @@ static int receive_attach(struct shim_params *params, struct error *err)
 	attach = body;
 	params->handle = attach->handle;
 	params->terminal = attach->terminal;
+	params->relay = attach->relay;
 	wire_free(MSG_ATTACH, body);
 	if (params->terminal && !params->controlling)
 		return tty_raw(STDIN_FILENO, err);

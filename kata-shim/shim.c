@@ -21,6 +21,7 @@
 #include "common/wire.h"
 #include "kata-shim/drain.h"
 #include "kata-shim/link.h"
+#include "kata-shim/relay.h"
 #include "kata-shim/signals.h"
 #include "kata-shim/tty.h"
 
@@ -48,6 +49,7 @@ struct shim {
 	struct stdio *stdio;
 	struct link link;
 	struct session session;
+	struct relay relay;
 	uv_timer_t timer; /* the state's deadline */
 	uv_poll_t signals;
 	int control;
@@ -68,6 +70,7 @@ static void shim_end(struct shim *shim)
 	shim->state = SHIM_OVER;
 	session_link_down(&shim->session);
 	link_close(&shim->link);
+	relay_stop(&shim->relay);
 	stdio_close(shim->stdio);
 	uv_close((uv_handle_t *)&shim->timer, NULL);
 	uv_close((uv_handle_t *)&shim->signals, NULL);
@@ -211,6 +214,8 @@ static void shim_attached(struct shim *shim)
 		return;
 	}
 	fd_close(&shim->control);
+	if (shim->params->relay)
+		relay_start(&shim->relay, shim->loop, shim->params->socket, NULL);
 	uv_timer_stop(&shim->timer);
 	log_info("attached to the process", KV("handle", shim->params->handle));
 	shim->state = SHIM_RUNNING;
@@ -519,5 +524,6 @@ int shim_run(uv_loop_t *loop, struct stdio *stdio, const struct shim_params *par
 		log_error("loop did not end cleanly", KV_ERR(&err));
 	fd_close(&shim.control);
 	session_fini(&shim.session);
+	relay_fini(&shim.relay);
 	return shim.code;
 }

@@ -121,6 +121,21 @@ in_server() {
 	docker exec server sh -c "$1" | grep -qF "$2"
 }
 
+@test "docker's name server knows the containers of a user's network, over UDP and TCP" {
+	docker network create --internal named >/dev/null
+	docker network connect --alias alias named server
+	expect 0 timeout -k 5 90 docker run --rm --network named --name asker \
+		--runtime "$(runtime_name)" img sh -c \
+		'cat /etc/resolv.conf; wget -q -O - http://server/bytes | sha256sum; nslookup alias;
+		printf "\0\030\0\1\1\0\0\1\0\0\0\0\0\0\6server\0\0\1\0\1" |
+			nc -w 5 127.0.0.11 53 | wc -c' 3>&-
+	has "$output" 'nameserver 127.0.0.11' "$(sha256sum <"$work/bytes")" \
+		"Address: $(of_server Networks.named.IPAddress)"
+	[[ $output =~ $'\n'[4-9][0-9]$ ]]
+	docker network disconnect named server
+	docker network rm named
+}
+
 @test "no tap or filter is left on the host" {
 	vm_only
 	expect 0 on_host ip -o link
