@@ -111,17 +111,19 @@ static int add_kernel(struct argv *argv, const struct qemu_config *config, struc
 {
 	const char *extra = config->kernel_params != NULL ? config->kernel_params : "";
 	const char *quiet = config->debug ? "ignore_loglevel" : "quiet";
-	char link[sizeof(LAUNCH_KERNEL_LINK) + 16] = "";
+	char link[sizeof(LAUNCH_KERNEL_LINK) + 16] = "", tsc[32] = "";
 
 	/* The agent looks for a virtio-serial port when nothing is said. */
 	if (config->link == LAUNCH_LINK_VHOST_USER_VSOCK)
 		snprintf(link, sizeof(link), " " LAUNCH_KERNEL_LINK "%d", LAUNCH_VSOCK_PORT);
+	if (config->tsc_khz > 0)
+		snprintf(tsc, sizeof(tsc), " tsc_early_khz=%u", config->tsc_khz);
 	argv_add(argv, "-kernel");
 	argv_addf(argv, "/proc/self/fd/%d", LAUNCH_FD_KERNEL);
 	argv_add(argv, "-initrd");
 	argv_addf(argv, "/proc/self/fd/%d", LAUNCH_FD_INITRD);
 	argv_add(argv, "-append");
-	argv_addf(argv, KERNEL_PARAMS " " KERNEL_PARAMS_ALL " %s%s%s%s", quiet, link,
+	argv_addf(argv, KERNEL_PARAMS " " KERNEL_PARAMS_ALL " %s%s%s%s%s", quiet, tsc, link,
 		  extra[0] != '\0' ? " " : "", extra);
 	if (argv->failed == 0 && strlen(argv->items[argv->count - 1]) > QEMU_CMDLINE_MAX)
 		return error_say(err, E2BIG,

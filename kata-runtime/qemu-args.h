@@ -54,6 +54,7 @@ struct qemu_config {
 	enum launch_link link; /* to the agent, behind LAUNCH_FD_AGENT */
 	bool share;            /* there is a virtiofsd behind LAUNCH_FD_VIRTIOFS */
 	bool debug;            /* the guest kernel talks on its console */
+	uint32_t tsc_khz;      /* of the guest's time stamp counter; 0: it finds out by itself */
 };
 
 /*

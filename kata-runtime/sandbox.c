@@ -28,6 +28,7 @@
 #include "kata-runtime/logs.h"
 #include "kata-runtime/qemu-args.h"
 #include "kata-runtime/spawn.h"
+#include "kata-runtime/tsc.h"
 #include "kata-runtime/virtiofsd-args.h"
 #include "kata-runtime/virtiofsd-probe.h"
 
@@ -251,6 +252,8 @@ static int make_qemu_args(const struct sandbox *s, struct msg_launch *launch, st
 				    .debug = s->debug || c->hypervisor.enable_debug };
 	int r = choose_accelerator(s, &qemu.accel, &launch->kvm_gid, err);
 
+	if (r == 0 && qemu.accel == ACCEL_TCG)
+		qemu.tsc_khz = tsc_measure_khz();
 	if (r == 0)
 		r = choose_link(s, &launch->link, err);
 	qemu.link = (enum launch_link)launch->link;

@@ -125,6 +125,19 @@ Test(qemu_args, links)
 		  NULL);
 }
 
+Test(qemu_args, time_stamp_counter)
+{
+	CLEANUP(argv_fini) struct argv argv = { 0 };
+	struct qemu_config config = plain;
+
+	make(&config, &argv);
+	cr_expect(strstr(behind(&argv, "-append"), "tsc_early_khz") == NULL);
+	argv_fini(&argv);
+	config.tsc_khz = 2595600;
+	make(&config, &argv);
+	cr_expect(strstr(behind(&argv, "-append"), " quiet tsc_early_khz=2595600") != NULL);
+}
+
 /* The numbers are an agreement with the monitor, so they are written out here. */
 Test(qemu_args, descriptors)
 {
