@@ -24,7 +24,7 @@ Test(uids, ranges)
 		const char *text;
 		uint32_t start, count; /* count 0: refused */
 	} cases[] = {
-		{ "65536:4", 65536, 4 },
+		{ "65536:8", 65536, 8 },
 		{ "2000000000:65536", 2000000000, 65536 },
 		{ "2147483640:8", 2147483640, 8 },
 		{ "2147483641:8", 0, 0 },
@@ -34,7 +34,7 @@ Test(uids, ranges)
 		{ "65519:1000", 0, 0 },
 		{ "0:4294967295", 0, 0 },
 		{ "1000:8", 0, 0 },
-		{ "100000:3", 0, 0 },
+		{ "100000:7", 0, 0 },
 		{ "100000:0", 0, 0 },
 		{ "100000", 0, 0 },
 		{ "100000:", 0, 0 },
@@ -151,7 +151,7 @@ Test(uids, each_taker_gets_another_block, .init = make_dir, .fini = remove_dir)
 	cr_assert(stat("uid", &st) == 0 && (st.st_mode & 07777) == 0700);
 	cr_assert(uids_take("uid", &eight, "x", &fds[8], &slot, &base, &err) == -EAGAIN);
 	cr_expect_str_eq(err.text,
-			 "no uids left: all 8 blocks of the range 1900000000:32 are in use");
+			 "no uids left: all 8 blocks of the range 1900000000:64 are in use");
 	/* Who lets go of a slot lets the next one have it. */
 	close(fds[3]);
 	cr_assert(uids_take("uid", &eight, "x", &fds[3], &slot, &base, &err) == 0, "%s", err.text);
