@@ -34,6 +34,7 @@ static const struct verb {
 	{ "ps", cmd_ps, 1, "list the processes of a container" },
 	{ "pause", cmd_pause, 1, "make all processes of a container stand still" },
 	{ "resume", cmd_resume, 1, "let them go on" },
+	{ "network", cmd_network, 1, "show a VM's network, give it interfaces or take them" },
 	{ "update", cmd_update, 1, "change a container's resource limits" },
 	{ "events", cmd_events, 1,
 	  "print statistics of a container as JSON, and when it is short of memory" },

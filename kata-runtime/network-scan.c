@@ -173,6 +173,15 @@ static bool take_tap(struct network *network, const struct network_link *link, c
 	return true;
 }
 
+/* Somebody has taken it from the VM: see network_set_apart(). */
+static bool is_apart(const struct nlattr *alias)
+{
+	const size_t len = strlen(NETWORK_APART);
+
+	return alias != NULL && mnl_attr_get_payload_len(alias) >= len &&
+	       memcmp(mnl_attr_get_payload(alias), NETWORK_APART, len) == 0;
+}
+
 static bool has_mac(const struct network *network, const uint8_t mac[6])
 {
 	for (uint32_t i = 0; i < network->n_links; i++)
@@ -211,7 +220,7 @@ int network_take_link(const struct nlmsghdr *message, void *userdata, struct err
 	link_kind(places[IFLA_LINKINFO], kind, sizeof(kind));
 	/* The port of a bridge or bond belongs to that one, which the VM gets. */
 	if ((info->ifi_flags & IFF_LOOPBACK) != 0 || take_u32(places[IFLA_MASTER]) != 0 ||
-	    take_tap(network, &link, kind, places[IFLA_IFALIAS]))
+	    take_tap(network, &link, kind, places[IFLA_IFALIAS]) || is_apart(places[IFLA_IFALIAS]))
 		return 0;
 	mac = netlink_value(places[IFLA_ADDRESS], sizeof(link.mac));
 	unfit = link_unfit(network, info, kind, mac);

@@ -6,7 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -93,9 +94,46 @@ static int child_write(int fd, const void *data, size_t len)
 	return 0;
 }
 
-/* sid NULL: clean up instead of joining. */
-static noreturn void child_main(int fd, int netns, const char *sid)
+static int child_set_apart(struct netlink *netlink, const char *name, bool apart, struct error *err)
 {
+	struct netlink_request request;
+	struct nlmsghdr *header = netlink_begin(&request, RTM_NEWLINK, 0);
+	struct ifinfomsg *body = mnl_nlmsg_put_extra_header(header, sizeof(*body));
+
+	body->ifi_index = (int)if_nametoindex(name);
+	if (body->ifi_index == 0)
+		return error_say(err, ENODEV, "there is no interface %s", name);
+	mnl_attr_put_str(header, IFLA_IFALIAS, apart ? NETWORK_APART : "");
+	return netlink_ask(netlink, header, err);
+}
+
+enum task_kind { TASK_JOIN, TASK_CLEAN, TASK_LOOK, TASK_APART };
+
+struct task {
+	enum task_kind kind;
+	const char *sid;  /* "" for TASK_CLEAN */
+	const char *name; /* TASK_APART */
+	bool apart;
+};
+
+static int child_work(struct netlink *netlink, const struct task *task, struct network *network,
+		      struct network_taps *taps, struct error *err)
+{
+	int r;
+
+	if (task->kind == TASK_APART)
+		return child_set_apart(netlink, task->name, task->apart, err);
+	r = network_scan(netlink, task->sid, network, err);
+	if (r == 0 && task->kind == TASK_JOIN)
+		r = child_join(netlink, task->sid, network, taps, err);
+	if (r == 0 && task->kind == TASK_CLEAN)
+		r = child_clean(netlink, network, err);
+	return r;
+}
+
+static noreturn void child_main(int fd, int netns, const struct task *task)
+{
+	bool tells = task->kind == TASK_JOIN || task->kind == TASK_LOOK;
 	struct network *network = calloc(1, sizeof(*network));
 	struct netlink netlink = NETLINK_NONE;
 	struct answer answer = { 0 };
@@ -112,16 +150,13 @@ static noreturn void child_main(int fd, int netns, const char *sid)
 	else
 		r = netlink_open(&netlink, &err);
 	if (r == 0)
-		r = network_scan(&netlink, sid != NULL ? sid : "", network, &err);
-	if (r == 0)
-		r = sid != NULL ? child_join(&netlink, sid, network, &taps, &err)
-				: child_clean(&netlink, network, &err);
+		r = child_work(&netlink, task, network, &taps, &err);
 	answer.errnum = -r;
 	memcpy(answer.text, err.text, sizeof(answer.text));
 	r = child_write(fd, &answer, sizeof(answer));
-	if (r == 0 && answer.errnum == 0 && sid != NULL) {
+	if (r == 0 && answer.errnum == 0 && tells) {
 		r = child_write(fd, network, sizeof(*network));
-		for (uint32_t i = 0; i < network->n_links && r == 0; i++)
+		for (uint32_t i = 0; i < network->n_links && r == 0 && task->kind == TASK_JOIN; i++)
 			r = fdpass_send_one(fd, taps.taps[i], "t", deadline_in_ms(CHILD_MS), NULL);
 	}
 	_exit(r < 0);
@@ -148,7 +183,7 @@ static int read_all(int fd, void *data, size_t len, struct error *err)
 	return 0;
 }
 
-static int start_child(int netns, const char *sid, pid_t *ret_pid, struct error *err)
+static int start_child(int netns, const struct task *task, pid_t *ret_pid, struct error *err)
 {
 	struct timeval patience = { .tv_sec = CHILD_MS / 1000 };
 	int pair[2];
@@ -161,7 +196,7 @@ static int start_child(int netns, const char *sid, pid_t *ret_pid, struct error 
 	pid = fork();
 	if (pid == 0) {
 		close(pair[0]);
-		child_main(pair[1], netns, sid);
+		child_main(pair[1], netns, task);
 	}
 	close(pair[1]);
 	if (pid < 0) {
@@ -216,7 +251,7 @@ int network_attach(int netns, const char *sid, struct network **ret_network,
 	network_taps_init(ret_taps);
 	if (network == NULL)
 		return error_set(err, ENOMEM, "network");
-	fd = start_child(netns, sid, &pid, err);
+	fd = start_child(netns, &(struct task){ .kind = TASK_JOIN, .sid = sid }, &pid, err);
 	if (fd < 0)
 		return fd;
 	r = receive(fd, network, ret_taps, err);
@@ -231,20 +266,55 @@ int network_attach(int netns, const char *sid, struct network **ret_network,
 	return 0;
 }
 
-int network_clean(const char *netns_path, struct error *err)
+/* A task without an answer but its success. */
+static int run_task(int netns, const struct task *task, struct error *err)
 {
-	CLEANUP(fd_close) int netns = open(netns_path, O_RDONLY | O_CLOEXEC);
 	CLEANUP(fd_close) int fd = -1;
 	pid_t pid;
 	int r;
 
-	if (netns < 0)
-		return 0; /* gone, and our filters with it */
-	fd = start_child(netns, NULL, &pid, err);
+	fd = start_child(netns, task, &pid, err);
 	if (fd < 0)
 		return fd;
 	r = read_answer(fd, err);
 	end_child(pid);
+	return r;
+}
+
+int network_clean(const char *netns_path, struct error *err)
+{
+	CLEANUP(fd_close) int netns = open(netns_path, O_RDONLY | O_CLOEXEC);
+
+	if (netns < 0)
+		return 0; /* gone, and our filters with it */
+	return run_task(netns, &(struct task){ .kind = TASK_CLEAN, .sid = "" }, err);
+}
+
+int network_set_apart(int netns, const char *name, bool apart, struct error *err)
+{
+	const struct task task = { .kind = TASK_APART, .name = name, .apart = apart };
+
+	return run_task(netns, &task, err);
+}
+
+int network_look(int netns, const char *sid, struct network **ret_network, struct error *err)
+{
+	CLEANUP(freep) struct network *network = malloc(sizeof(*network));
+	CLEANUP(fd_close) int fd = -1;
+	pid_t pid;
+	int r;
+
+	if (network == NULL)
+		return error_set(err, ENOMEM, "network");
+	fd = start_child(netns, &(struct task){ .kind = TASK_LOOK, .sid = sid }, &pid, err);
+	if (fd < 0)
+		return fd;
+	r = read_answer(fd, err);
+	if (r == 0)
+		r = read_all(fd, network, sizeof(*network), err);
+	end_child(pid);
+	if (r == 0)
+		*ret_network = steal_ptr(&network);
 	return r;
 }
 

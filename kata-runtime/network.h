@@ -26,6 +26,9 @@ enum {
 	NETWORK_NAME_SIZE = 16,
 };
 
+/* The alias of an interface that is not for the VM. */
+#define NETWORK_APART "kata: not for the VM"
+
 /* An IPv4 or IPv6 address; len is 0 (none), 4 or 16. */
 struct network_ip {
 	uint8_t bytes[16];
@@ -102,6 +105,15 @@ int network_attach(int netns, const char *sid, struct network **ret_network,
 
 /* Takes our filters out of a namespace that was made by somebody else; best effort. */
 int network_clean(const char *netns_path, struct error *err);
+
+/* Reads the network namespace of the VM with that sandbox id, changing nothing: to be freed. */
+int network_look(int netns, const char *sid, struct network **ret_network, struct error *err);
+
+/*
+ * Keeps an interface from the VM, or gives it to it again: by its alias, which who follows the
+ * network sees. -ENODEV.
+ */
+int network_set_apart(int netns, const char *name, bool apart, struct error *err);
 
 /*
  * SET_NETWORK of a network, of its interfaces those with a slot; it borrows from that: free with

@@ -129,6 +129,37 @@ shows_not_now() {
 	on_host ip link set eth0 mtu 1500
 }
 
+# Runs a Python program in the namespace of the other end.
+at_peer() {
+	nsenter "--net=/run/netns/$namespace-peer" python3 -c "$@"
+}
+
+@test "a thousand short connections, fragments of a large packet, and ICMP errors" {
+	runtime exec --detach c httpd -p 7000 -h /bin
+	eventually 20 nsenter "--net=/run/netns/$namespace-peer" wget -q -T 5 -O /dev/null \
+		http://10.77.0.2:7000/busybox
+	expect 0 at_peer '
+import socket
+for i in range(1000):
+    with socket.create_connection(("10.77.0.2", 7000), 20) as s:
+        s.sendall(b"GET /none HTTP/1.0\r\n\r\n")
+        assert s.recv(12).startswith(b"HTTP/1.")
+'
+	expect 0 nsenter "--net=/run/netns/$namespace-peer" busybox ping -c 1 -W 10 -s 60000 10.77.0.2
+	expect 0 at_peer '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.connect(("10.77.0.2", 7002))
+s.send(b"x")
+try:
+    s.recv(1)
+except ConnectionRefusedError:
+    print("refused")
+'
+	same "$output" refused
+}
+
 @test "an interface is plugged, renamed, and unplugged, as often as one likes" {
 	add_interface eth2 02:77:00:00:01:01
 	on_host ip addr add 10.80.1.1/24 dev eth2
@@ -145,6 +176,23 @@ shows_not_now() {
 	shows 02:77:00:00:01:09 ip link show eth2
 	on_host ip link del eth2
 	shows_not eth2 ip link
+}
+
+@test "kata-runtime network shows it, takes an interface from the VM and gives it again" {
+	vm_only
+	expect 0 runtime network list c
+	same "$(jq -r '.[] | select(.name == "eth0") | "\(.hwAddr) \(.IPAddresses[0].address) \(.inVM)"' \
+		<<<"$output")" '02:77:00:00:00:02 10.77.0.2 true'
+	expect 0 runtime network routes c
+	same "$(jq -r '.[] | select(.gateway == "fd00:77::1") | .device' <<<"$output")" eth1
+	runtime network remove c eth1
+	shows_not eth1 ip link
+	runtime network add c eth1
+	shows 'fd00:77::3/64' ip addr show eth1
+	expect 1 runtime network remove c eth7
+	has "$stderr" 'there is no interface eth7'
+	expect 1 runtime network remove c
+	has "$stderr" 'a container id and an interface is needed'
 }
 
 @test "netmon has one capability, and its end harms nobody" {
