@@ -10,6 +10,7 @@ static const char *const accelerators[] = { "auto", "kvm", "tcg", NULL };
 static const char *const agent_links[] = { "auto", "virtio-serial", "vhost-user-vsock", NULL };
 static const char *const caches[] = { "none", "auto", "always", NULL };
 static const char *const seccomp_actions[] = { "kill", "log", NULL };
+static const char *const models[] = { "tcfilter", "none", NULL };
 static const char *const log_targets[] = { "auto", "journal", "file", NULL };
 
 static const char *const daemons[] = { "/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd", NULL };
@@ -179,5 +180,27 @@ const struct config_key config_keys[] = {
 	  .max = 3600,
 	  .unit = "seconds",
 	  .meaning = "How long create may take, the VM's boot included." },
+	{ .section = "runtime",
+	  .name = "internetworking_model",
+	  .type = CONFIG_CHOICE,
+	  .offset = AT(runtime.internetworking_model),
+	  .number = MODEL_TCFILTER,
+	  .choices = models,
+	  .meaning = "How a VM gets the interfaces of its container's network namespace. tcfilter: "
+		     "filters send each frame on. none: it gets none of them." },
+	{ .section = "runtime",
+	  .name = "disable_new_netns",
+	  .type = CONFIG_BOOL,
+	  .offset = AT(runtime.disable_new_netns),
+	  .meaning =
+		  "Make no network namespace for a container that brings none, and accept one that "
+		  "asks for the host's. Needs internetworking_model none: the VM has no network." },
+	{ .section = "runtime",
+	  .name = "strict_network",
+	  .type = CONFIG_BOOL,
+	  .offset = AT(runtime.strict_network),
+	  .meaning = "Refuse a container whose network has parts that cannot be given to a VM, "
+		     "such as "
+		     "tunnels and policy routing, instead of a warning." },
 	{ .section = NULL },
 };

@@ -16,6 +16,7 @@ enum config_accelerator { ACCELERATOR_AUTO, ACCELERATOR_KVM, ACCELERATOR_TCG };
 enum config_agent_link { AGENT_LINK_AUTO, AGENT_LINK_VIRTIO_SERIAL, AGENT_LINK_VHOST_USER_VSOCK };
 enum config_cache { VIRTIO_FS_CACHE_NONE, VIRTIO_FS_CACHE_AUTO, VIRTIO_FS_CACHE_ALWAYS };
 enum config_seccomp { SECCOMP_KILL, SECCOMP_LOG };
+enum config_model { MODEL_TCFILTER, MODEL_NONE };
 enum config_log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_FILE };
 
 /* What the files say, defaults filled in. Paths are absolute; strings are never NULL. */
@@ -56,6 +57,9 @@ struct config {
 		uint32_t seccomp;                  /* enum config_seccomp */
 		char *uid_range;                   /* "" or START:COUNT */
 		uint32_t create_container_timeout; /* seconds */
+		uint32_t internetworking_model;    /* enum config_model */
+		bool disable_new_netns;
+		bool strict_network;
 	} runtime;
 	char *source; /* the files read, comma between them; "" when there was none */
 };

@@ -111,6 +111,16 @@ static int open_netns(struct creation *c, struct error *err)
 	const struct spec_namespace *network = &c->spec->namespaces[NAMESPACE_NETWORK];
 	struct stat host, theirs;
 
+	if (c->config.runtime.disable_new_netns &&
+	    c->config.runtime.internetworking_model != MODEL_NONE)
+		return error_say(err, EINVAL,
+				 "runtime.disable_new_netns needs runtime.internetworking_model "
+				 "\"none\": the host's interfaces cannot be given to a VM");
+	/* The shim is where the host is; the VM has no network. */
+	if (c->config.runtime.disable_new_netns && (!network->wanted || network->path[0] == '\0')) {
+		c->netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+		return c->netns < 0 ? error_set(err, errno, "the host's network namespace") : 0;
+	}
 	if (!network->wanted)
 		return host_network(err);
 	if (network->path[0] == '\0')
@@ -121,7 +131,7 @@ static int open_netns(struct creation *c, struct error *err)
 	if (fstat(c->netns, &theirs) < 0 || stat("/proc/self/ns/net", &host) < 0)
 		return error_set(err, errno, "network namespace %s", network->path);
 	if (theirs.st_dev == host.st_dev && theirs.st_ino == host.st_ino)
-		return host_network(err);
+		return c->config.runtime.disable_new_netns ? 0 : host_network(err);
 	return 0;
 }
 
@@ -369,7 +379,14 @@ static int prepare_network(struct creation *c, struct error *err)
 	netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
 		return error_set(err, errno, "network namespace of the shim");
+	if (c->config.runtime.internetworking_model == MODEL_NONE) {
+		c->network = calloc(1, sizeof(*c->network));
+		return c->network != NULL ? 0 : error_set(err, ENOMEM, "network");
+	}
 	r = network_attach(netns, c->state.sid, &c->network, &c->taps, err);
+	if (r == 0 && c->network->skipped[0] != '\0' && c->config.runtime.strict_network)
+		return error_say(err, ENOTSUP, "parts of the network cannot be given to a VM: %s",
+				 c->network->skipped);
 	if (r == 0 && c->network->skipped[0] != '\0')
 		log_warning("parts of the network are not given to the VM",
 			    KV_S("parts", c->network->skipped));

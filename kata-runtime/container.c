@@ -157,6 +157,8 @@ static int follow_network(const struct cli *cli, const struct store *store, stru
 	CLEANUP(config_fini) struct config config = { 0 };
 	int r = config_load(cli->config_file, &config, err);
 
+	if (r == 0 && config.runtime.internetworking_model == MODEL_NONE)
+		return 0;
 	return r < 0 ? r
 		     : netmon_start(store, &config, state, cli->debug, deadline_in_ms(NETWORK_MS),
 				    err);

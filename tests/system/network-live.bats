@@ -195,6 +195,42 @@ except ConnectionRefusedError:
 	has "$stderr" 'a container id and an interface is needed'
 }
 
+# with_setting JQ_FILTER: the runtime's configuration has it from now on in this test.
+with_setting() {
+	jq "$1" "$config" >"$work/other.new"
+	mv "$work/other.new" "$work/other.json"
+	config=$work/other.json
+}
+
+@test "strict_network refuses what cannot be given, by its name" {
+	vm_only
+	ip netns add "$namespace-strict"
+	ip -n "$namespace-strict" link add br0 type bridge
+	ip -n "$namespace-strict" addr add 10.99.0.1/24 dev br0
+	ip -n "$namespace-strict" link set br0 up
+	ip -n "$namespace-strict" route add 10.98.0.0/16 dev br0 table 77
+	bundle strict true
+	edit strict --arg path "/run/netns/$namespace-strict" \
+		'(.linux.namespaces[] | select(.type == "network")).path = $path'
+	with_setting '.runtime.strict_network = true'
+	expect 1 create strict
+	has "$stderr" 'parts of the network cannot be given to a VM: routes (policy routing: table 77)'
+	ip netns del "$namespace-strict"
+}
+
+@test "without internetworking a VM has no interface, wherever its shim is" {
+	vm_only
+	bundle none ip -o link
+	edit none 'del(.linux.namespaces[] | select(.type == "network"))'
+	with_setting '.runtime.disable_new_netns = true'
+	expect 1 runtime run --bundle "$work/none" none
+	has "$stderr" 'runtime.disable_new_netns needs runtime.internetworking_model'
+	with_setting '.runtime.internetworking_model = "none"'
+	expect 0 runtime run --bundle "$work/none" none
+	has "$output" ': lo:'
+	has_not "$output" eth0
+}
+
 @test "netmon has one capability, and its end harms nobody" {
 	local pid
 
