@@ -182,11 +182,27 @@ static int systemd_path(char *text, char path[PATH_MAX], struct error *err)
 	return r < 0 ? error_set(err, ENAMETOOLONG, "cgroup path") : 0;
 }
 
+static bool is_systemd_path(const char *cgroups_path)
+{
+	const char *colon = strchr(cgroups_path, ':');
+
+	return cgroups_path[0] != '/' && colon != NULL && strchr(colon + 1, ':') != NULL;
+}
+
+int cgroup_check_systemd(const char *cgroups_path, struct error *err)
+{
+	if (cgroups_path[0] == '\0' || is_systemd_path(cgroups_path))
+		return 0;
+	return error_say(err, EINVAL,
+			 "config.json: linux.cgroupsPath: with --systemd-cgroup expected "
+			 "SLICE:PREFIX:NAME, not \"%s\"",
+			 cgroups_path);
+}
+
 int cgroup_path(const char *cgroups_path, const char *sid, char **ret, struct error *err)
 {
 	CLEANUP(freep) char *copy = NULL;
 	char path[PATH_MAX];
-	const char *colon;
 	int r;
 
 	if (cgroups_path[0] == '\0') {
@@ -194,8 +210,7 @@ int cgroup_path(const char *cgroups_path, const char *sid, char **ret, struct er
 			return error_set(err, ENAMETOOLONG, "cgroup path");
 		return clean_path(path, ret, err);
 	}
-	colon = strchr(cgroups_path, ':');
-	if (cgroups_path[0] == '/' || colon == NULL || strchr(colon + 1, ':') == NULL)
+	if (!is_systemd_path(cgroups_path))
 		return clean_path(cgroups_path, ret, err);
 	copy = strdup(cgroups_path);
 	if (copy == NULL)

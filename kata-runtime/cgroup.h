@@ -53,6 +53,12 @@ void cgroup_mounts_fini(struct cgroup_mounts *mounts);
 int cgroup_path(const char *cgroups_path, const char *sid, char **ret, struct error *err);
 
 /*
+ * With --systemd-cgroup: -EINVAL unless cgroupsPath has that form or is not there at all. systemd
+ * itself is not asked and need not run: the cgroup is made where it would make the scope.
+ */
+int cgroup_check_systemd(const char *cgroups_path, struct error *err);
+
+/*
  * Says which directories there will be and which of them are to be made, without making any: to
  * be recorded (cgroup_save) before cgroup_create(). lenient as in the struct.
  */

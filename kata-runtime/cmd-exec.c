@@ -85,11 +85,11 @@ static int check(const struct exec_arguments *a, struct error *err)
 	return 0;
 }
 
-/* "UID" or "UID:GID", numbers as runc wants them. */
+/* "UID" or "UID:GID", numbers as runc wants them; without a group that stays as it was. */
 static int set_user(struct spec_process *process, const char *text, struct error *err)
 {
 	CLEANUP(freep) char *copy = strdup(text);
-	uint64_t uid, gid = 0;
+	uint64_t uid, gid = process->gid;
 	char *colon;
 
 	if (copy == NULL)
@@ -136,16 +136,16 @@ static int set_env(struct spec_process *process, const struct cli_list *env, str
 	return add_strings(&process->env, env, err);
 }
 
-static int set_groups(struct spec_process *process, const struct cli_list *gids, struct error *err)
+/* Beside those that the container's process has. */
+static int add_groups(struct spec_process *process, const struct cli_list *gids, struct error *err)
 {
-	uint32_t *groups = calloc((size_t)gids->count + 1, sizeof(*groups));
+	size_t count = (size_t)process->n_groups + (size_t)gids->count;
+	uint32_t *groups = reallocarray(process->groups, count + 1, sizeof(*groups));
 	uint64_t gid;
 
 	if (groups == NULL)
 		return error_set(err, ENOMEM, "exec");
-	free(process->groups);
 	process->groups = groups;
-	process->n_groups = 0;
 	for (int i = 0; i < gids->count; i++) {
 		if (str_to_u64(gids->items[i], UINT32_MAX - 1, &gid) < 0)
 			return error_say(err, EINVAL, "--additional-gids is a number, not \"%s\"",
@@ -155,7 +155,10 @@ static int set_groups(struct spec_process *process, const struct cli_list *gids,
 	return 0;
 }
 
-/* As runc: to every set but the ambient one, and to that when it holds for the process already. */
+/*
+ * As runc: not to the inheritable set, which would be more than the container's own process could
+ * hand down; to the ambient one, which needs that, only where the container uses it.
+ */
 static int add_caps(struct spec_process *process, const struct cli_list *caps, struct error *err)
 {
 	struct spec_capabilities *sets = &process->capabilities;
@@ -171,8 +174,8 @@ static int add_caps(struct spec_process *process, const struct cli_list *caps, s
 		sets->bounding |= UINT64_C(1) << number;
 		sets->effective |= UINT64_C(1) << number;
 		sets->permitted |= UINT64_C(1) << number;
-		sets->ambient |= UINT64_C(1) << number;
-		sets->inheritable |= UINT64_C(1) << number;
+		if (sets->inheritable != 0)
+			sets->ambient |= UINT64_C(1) << number;
 	}
 	return 0;
 }
@@ -190,7 +193,7 @@ static int change(struct spec_process *process, const struct exec_arguments *a, 
 	if (r == 0 && a->user != NULL)
 		r = set_user(process, a->user, err);
 	if (r == 0 && a->gids.count > 0)
-		r = set_groups(process, &a->gids, err);
+		r = add_groups(process, &a->gids, err);
 	if (r == 0)
 		r = add_caps(process, &a->caps, err);
 	if (r == 0 && a->cwd != NULL) {

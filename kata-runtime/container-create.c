@@ -164,6 +164,8 @@ static int read_input(struct creation *c, const char *id, struct error *err)
 		r = process_io_check(c->options, err);
 	if (r == 0)
 		r = spec_load(c->options->bundle != NULL ? c->options->bundle : ".", &c->spec, err);
+	if (r == 0 && c->cli->systemd_cgroup)
+		r = cgroup_check_systemd(c->spec->cgroups_path, err);
 	if (r == 0)
 		r = check_rootfs(c->spec, err);
 	if (r == 0)

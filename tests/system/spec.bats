@@ -136,10 +136,11 @@ state_of() {
 		'.linux.seccomp = { defaultAction: "SCMP_ACT_NOTIFY" }' linux.seccomp
 		'.linux.namespaces += [{ type: "user" }]' linux.uidMappings
 		'.linux.namespaces |= map(if .type == "pid" then .path = "/proc/1/ns/pid" else . end)'
-		'pid namespace'
+		'/proc/1/ns/pid'
 		'.mounts += [{ destination: "/x", type: "bind", source: "/tmp", options: ["idmap"] }]'
 		idmap
-		'.annotations["io.kubernetes.cri.container-type"] = "container"' pods
+		'.annotations["io.kubernetes.cri.container-type"] = "container"'
+		io.kubernetes.cri.sandbox-id
 	)
 	for ((k = 0; k < ${#refused[@]}; k += 2)); do
 		bundle never true

@@ -330,3 +330,24 @@ Test(cgroup, joining_what_is_gone)
 	cr_expect(strstr(err.text, "o such file") == NULL);
 	cgroup_fini(&cg);
 }
+
+Test(cgroup, systemds_form_is_wanted_with_its_option)
+{
+	static const struct {
+		const char *path;
+		bool taken;
+	} cases[] = {
+		{ "", true },          { "system.slice:docker:1", true },
+		{ ":kata:1", true },   { "/docker/1", false },
+		{ "docker/1", false }, { "a:b", false },
+		{ "/a:b:c", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err = { 0 };
+
+		cr_expect_eq(cgroup_check_systemd(cases[i].path, &err),
+			     cases[i].taken ? 0 : -EINVAL, "%s", cases[i].path);
+		cr_expect(cases[i].taken || strstr(err.text, "SLICE:PREFIX:NAME") != NULL);
+	}
+}
