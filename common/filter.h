@@ -23,7 +23,8 @@ enum filter {
 #define END
 #include "common/seccomp.def"
 #include "common/privsep-undef.h"
-	FILTER_COUNT
+	FILTER_COUNT,
+	FILTER_NONE = FILTER_COUNT
 };
 
 enum filter_kind {

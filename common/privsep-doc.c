@@ -37,6 +37,7 @@ static const char *const kinds[] = {
 	[KIND_PROGRAM] = "its own program",
 	[KIND_MEMORY] = "memory files",
 	[KIND_KVM] = "KVM",
+	[KIND_TAP] = "tap devices",
 	[KIND_SHARED] = "files of the share",
 	[KIND_OTHER] = "anything",
 };
@@ -64,6 +65,8 @@ static void print_process(enum privsep_process process)
 	printf("\n## %s\n\n%s. %s\n\n| | | |\n|---|---|---|\n", row->name, row->what, row->trust);
 	if (row->user == USER_MAPPED_ROOT)
 		printf("| user | 0 | of a user namespace in which every id is itself |\n");
+	else if (row->user == USER_HOST_ROOT)
+		printf("| user | 0 | root |\n");
 	else
 		printf("| user | base+%d | the %s's of the VM's block; %s |\n", row->user,
 		       users[row->user],
@@ -71,6 +74,10 @@ static void print_process(enum privsep_process process)
 						 : "no other group");
 	if (privsep_capabilities(process) == 0)
 		printf("| capabilities | none | in no set, the bounding set included |\n");
+	if (row->namespaces == 0) {
+		print_lines(row);
+		return;
+	}
 	printf("| namespaces | ");
 	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++)
 		if (row->namespaces & namespaces[i].flag) {
@@ -78,8 +85,9 @@ static void print_process(enum privsep_process process)
 			between = ", ";
 		}
 	printf(" | not the host's |\n| root | | %s |\n", roots[row->root]);
-	printf("| system calls | %s | [the filter](#filter-%s) |\n", filter_name(row->filter),
-	       filter_name(row->filter));
+	if (row->filter != FILTER_NONE)
+		printf("| system calls | %s | [the filter](#filter-%s) |\n",
+		       filter_name(row->filter), filter_name(row->filter));
 	print_lines(row);
 	printf("| holds | ");
 	between = "";

@@ -205,6 +205,30 @@ int privsep_enter_root(int dirfd, struct error *err)
 	return 0;
 }
 
+int privsep_cut(enum privsep_process process, bool bounding, struct error *err)
+{
+	uint64_t keep = privsep_capabilities(process), has = 0;
+	int r;
+
+	if (geteuid() != 0)
+		return 0;
+	if (capng_get_caps_process() < 0)
+		return error_say(err, EPERM, "the own capabilities cannot be read");
+	for (unsigned cap = 0; cap < 64 && cap_valid(cap); cap++)
+		if (capng_have_capability(CAPNG_PERMITTED, cap))
+			has |= UINT64_C(1) << cap;
+	bounding = bounding && (has & UINT64_C(1) << CAP_SETPCAP) != 0;
+	capng_clear(bounding ? CAPNG_SELECT_ALL : CAPNG_SELECT_CAPS);
+	for (unsigned cap = 0; cap < 64; cap++)
+		if ((keep & has & UINT64_C(1) << cap) != 0)
+			capng_update(CAPNG_ADD,
+				     CAPNG_EFFECTIVE | CAPNG_PERMITTED |
+					     (bounding ? CAPNG_BOUNDING_SET : 0),
+				     cap);
+	r = capng_apply(bounding ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS);
+	return r < 0 ? error_say(err, EPERM, "capng_apply failed with %d", r) : 0;
+}
+
 int privsep_place_program(int fd, struct error *err)
 {
 	struct rlimit given, wide;

@@ -24,8 +24,8 @@ enum {
 	UID_BLOCK = 8, /* the rest is spare */
 };
 
-/* A row's user that is none of the block: uid 0 of a user namespace. */
-enum { USER_MAPPED_ROOT = -1 };
+/* A row's user that is none of the block: uid 0 of a user namespace, and the host's. */
+enum { USER_MAPPED_ROOT = -1, USER_HOST_ROOT = -2 };
 
 /* Network interfaces of a VM. */
 enum { LAUNCH_NET_MAX = 8 };
@@ -80,13 +80,14 @@ enum privsep_root {
 enum privsep_kind {
 	KIND_SOCKET,
 	KIND_PIPE,
-	KIND_EVENT, /* epoll, eventfd, signalfd, timerfd */
+	KIND_EVENT, /* epoll, eventfd, signalfd, timerfd, pidfd */
 	KIND_NULL,  /* /dev/null */
 	KIND_TERMINAL,
 	KIND_FILE,    /* a regular file, opened by root and handed in */
 	KIND_PROGRAM, /* its own program */
 	KIND_MEMORY,  /* memfd */
 	KIND_KVM,     /* /dev/kvm and what it makes */
+	KIND_TAP,     /* tap devices and vhost-net for them */
 	KIND_SHARED,  /* files and directories of the share */
 	KIND_OTHER,   /* in no row */
 	KIND_COUNT
@@ -110,7 +111,7 @@ struct privsep_line {
 
 struct privsep_row {
 	const char *name, *what, *trust, *holds_why;
-	int user;            /* UID_* or USER_MAPPED_ROOT */
+	int user;            /* UID_* or USER_* */
 	unsigned namespaces; /* CLONE_NEW*: those that are not the host's */
 	enum privsep_root root;
 	enum filter filter;
@@ -134,6 +135,13 @@ int privsep_quiet(struct error *err);
 
 /* Both, with the descriptors of the row; those are close-on-exec afterwards. */
 int privsep_begin(enum privsep_process process, struct error *err);
+
+/*
+ * For a process that stays root: the row's capabilities are all it keeps, and where bounding is set
+ * all that what it executes can have. What it does not have is not asked for; without root nothing
+ * is done.
+ */
+int privsep_cut(enum privsep_process process, bool bounding, struct error *err);
 
 /*
  * Puts the process into a mount namespace of its own whose root is the directory dirfd (read-only,

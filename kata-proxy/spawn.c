@@ -64,9 +64,9 @@ static int enter_qemu(const struct spawn *spawn, struct error *err)
 }
 
 /* The row's capabilities in all sets that are not for children. */
-static int bound_virtiofsd(struct error *err)
+static int bound_virtiofsd(enum privsep_process row, struct error *err)
 {
-	uint64_t keep = privsep_capabilities(PRIVSEP_VIRTIOFSD);
+	uint64_t keep = privsep_capabilities(row);
 	int r;
 
 	capng_clear(CAPNG_SELECT_ALL);
@@ -92,9 +92,9 @@ static int await_maps(int report, struct error *err)
 	return 0;
 }
 
-static int enter_virtiofsd(int report, bool seccomp_log, struct error *err)
+/* Root of a user namespace in which every id is itself. */
+static int enter_user_namespace(int report, struct error *err)
 {
-	const unsigned long flags = MS_NOSUID | MS_NODEV;
 	int r;
 
 	if (unshare(CLONE_NEWUSER) < 0)
@@ -102,8 +102,23 @@ static int enter_virtiofsd(int report, bool seccomp_log, struct error *err)
 	r = await_maps(report, err);
 	if (r < 0)
 		return r;
-	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		return error_set(err, errno, "become the namespace's root");
+	return 0;
+}
+
+static int enter_virtiofsd(const struct spawn *spawn, int report, struct error *err)
+{
+	const struct privsep_row *row = privsep_row(spawn->row);
+	const unsigned long flags = MS_NOSUID | MS_NODEV;
+	int r = 0;
+
+	if ((row->namespaces & CLONE_NEWUSER) != 0)
+		r = enter_user_namespace(report, err);
+	if (r < 0)
+		return r;
+	if (setgroups(0, NULL) < 0)
+		return error_set(err, errno, "set the groups");
 	if (unshare(CLONE_NEWNS) < 0)
 		return error_set(err, errno, "make a mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
@@ -113,8 +128,8 @@ static int enter_virtiofsd(int report, bool seccomp_log, struct error *err)
 		return error_set(err, errno, "make %s read-only", LAUNCH_SHARE);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set(err, errno, "prctl");
-	r = bound_virtiofsd(err);
-	return r < 0 ? r : filter_load(privsep_row(PRIVSEP_VIRTIOFSD)->filter, seccomp_log, err);
+	r = bound_virtiofsd(spawn->row, err);
+	return r < 0 ? r : filter_load(row->filter, spawn->seccomp_log, err);
 }
 
 static int enter_worker(struct error *err)
@@ -179,8 +194,9 @@ static int become(const struct spawn *spawn, int *report, struct error *err)
 		r = place_fds(spawn, report, err);
 	if (r == 0 && spawn->row == PRIVSEP_QEMU)
 		r = enter_qemu(spawn, err);
-	else if (r == 0 && spawn->row == PRIVSEP_VIRTIOFSD)
-		r = enter_virtiofsd(*report, spawn->seccomp_log, err);
+	else if (r == 0 &&
+		 (spawn->row == PRIVSEP_VIRTIOFSD || spawn->row == PRIVSEP_VIRTIOFSD_MKNOD))
+		r = enter_virtiofsd(spawn, *report, err);
 	else if (r == 0)
 		r = enter_worker(err);
 	if (r < 0)

@@ -8,6 +8,7 @@
  *	PRIVSEP_VIRTIOFSD  uid 0 of an identity-mapped user namespace, few capabilities in it, a
  *	                   slave mount namespace whose copy of the share's tmpfs is read-only;
  *	                   a filter beside its own
+ *	PRIVSEP_VIRTIOFSD_MKNOD  the same without the user namespace
  *	PRIVSEP_WORKER     the caller's ids, which have no capability already; it loads its
  *	                   filter itself
  *

@@ -218,7 +218,7 @@ static int start_virtiofsd(struct vm *vm, struct links *links, struct error *err
 {
 	struct spawn spawn = {
 		.name = "virtiofsd",
-		.row = PRIVSEP_VIRTIOFSD,
+		.row = vm->launch->share_mknod ? PRIVSEP_VIRTIOFSD_MKNOD : PRIVSEP_VIRTIOFSD,
 		.program = vm->fds[VM_FD_VIRTIOFSD],
 		.args = vm->launch->virtiofsd_args.items,
 		.seccomp_log = vm->launch->seccomp_log,

@@ -4,10 +4,12 @@
  * filter is read.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/process.h"
@@ -25,16 +27,6 @@ struct report {
 	uint32_t uid_base;
 	int exceeded;
 	struct error *err;
-};
-
-/* A child of the monitor's, or what stands in a row of its own. */
-static const struct {
-	const char *start; /* of the command line */
-	enum privsep_process process;
-} by_command[] = {
-	{ "kata-proxy", PRIVSEP_WORKER },
-	{ "/usr/lib/qemu/virtiofsd", PRIVSEP_VIRTIOFSD },
-	{ "/usr/libexec/virtiofsd", PRIVSEP_VIRTIOFSD },
 };
 
 static struct json_object *find_policy(const struct report *report, enum privsep_process process,
@@ -94,20 +86,23 @@ static size_t children_of(pid_t pid, pid_t children[CHILDREN_MAX])
 	return count;
 }
 
-/* Which row a child of the monitor's has: by the program the monitor gave it. */
+/* Which row a child of the monitor's has: by the arguments that the monitor gave it. */
 static enum privsep_process recognise(pid_t pid)
 {
-	CLEANUP(file_close) FILE *f = NULL;
-	char path[64], command[256] = "";
+	static const char vsock[] = "--vhost-user-vsock";
+	CLEANUP(fd_close) int fd = -1;
+	char path[64], command[4096];
 	const char *name;
+	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
-	f = fopen(path, "re");
-	if (f != NULL && fgets(command, sizeof(command), f) == NULL)
-		command[0] = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(by_command); i++)
-		if (str_eq(command, by_command[i].start))
-			return by_command[i].process;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? 0 : read(fd, command, sizeof(command) - 1);
+	command[n > 0 ? n : 0] = '\0';
+	if (str_eq(command, "kata-proxy"))
+		return memmem(command, (size_t)n, vsock, sizeof(vsock)) != NULL
+			       ? PRIVSEP_WORKER_VSOCK
+			       : PRIVSEP_WORKER;
 	name = strrchr(command, '/');
 	return str_starts(name != NULL ? name + 1 : command, "virtiofsd") ? PRIVSEP_VIRTIOFSD
 									  : PRIVSEP_QEMU;
@@ -134,13 +129,14 @@ static int look_at_vm(struct report *report, const struct state *state)
 	return r;
 }
 
+static int look_at_ref(struct report *report, enum privsep_process process, struct process_ref ref)
+{
+	return process_alive(ref.pid, ref.start_ticks) ? look_at(report, process, ref.pid) : 0;
+}
+
 static int look_at_shim(struct process_ref shim, void *userdata)
 {
-	struct report *report = userdata;
-
-	if (!process_alive(shim.pid, shim.start_ticks))
-		return 0;
-	return look_at(report, PRIVSEP_SHIM, shim.pid);
+	return look_at_ref(userdata, PRIVSEP_SHIM, shim);
 }
 
 static int load_policy(const char *path, struct report *report, struct error *err)
@@ -167,7 +163,8 @@ static void print_policy(void)
 {
 	struct json_object *all = json_object_new_object();
 
-	for (enum privsep_process p = 0; p < PRIVSEP_COUNT; p++)
+	for (enum privsep_process p = 0; p < PRIVSEP_COUNT && privsep_row(p)->filter != FILTER_NONE;
+	     p++)
 		json_object_object_add(all, privsep_row(p)->name, privs_policy(p));
 	print_json(all);
 	json_object_put(all);
@@ -196,6 +193,8 @@ static int report_all(struct report *report, const struct store *store, const st
 	r = look_at_shim(state->shim, report);
 	if (r == 0)
 		r = store_each_exec(store, state->sid, look_at_shim, report, err);
+	if (r == 0)
+		r = look_at_ref(report, PRIVSEP_NETMON, state->netmon);
 	if (r == 0)
 		r = look_at_vm(report, state);
 	if (r == 0 && json_object_array_length(report->processes) == 0)

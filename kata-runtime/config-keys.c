@@ -9,6 +9,8 @@
 static const char *const accelerators[] = { "auto", "kvm", "tcg", NULL };
 static const char *const agent_links[] = { "auto", "virtio-serial", "vhost-user-vsock", NULL };
 static const char *const caches[] = { "none", "auto", "always", NULL };
+static const char *const shared_filesystems[] = { "virtio-fs", "virtio-fs-mknod", NULL };
+static const char *const uid_modes[] = { "private", "shared", NULL };
 static const char *const seccomp_actions[] = { "kill", "log", NULL };
 static const char *const models[] = { "tcfilter", "none", NULL };
 static const char *const log_targets[] = { "auto", "journal", "file", NULL };
@@ -93,6 +95,17 @@ const struct config_key config_keys[] = {
 	  .meaning = "The virtiofsd program, the one of QEMU 7.2 or the later one in Rust. auto: "
 		     "the first of /usr/lib/qemu/virtiofsd and /usr/libexec/virtiofsd." },
 	{ .section = "hypervisor",
+	  .name = "shared_fs",
+	  .type = CONFIG_CHOICE,
+	  .offset = AT(hypervisor.shared_fs),
+	  .number = SHARED_FS_VIRTIO_FS,
+	  .choices = shared_filesystems,
+	  .meaning =
+		  "How a VM gets its files. virtio-fs: virtiofsd is root of a user namespace only; "
+		  "making device nodes fails in the guest. virtio-fs-mknod: without that "
+		  "namespace, so that device nodes can be made; weaker, since virtiofsd then "
+		  "has the capabilities of a file server on the host." },
+	{ .section = "hypervisor",
 	  .name = "virtio_fs_cache",
 	  .type = CONFIG_CHOICE,
 	  .offset = AT(hypervisor.virtio_fs_cache),
@@ -171,6 +184,15 @@ const struct config_key config_keys[] = {
 	  .meaning = "START:COUNT of the uids, and gids of the same numbers, that VMs run under: "
 		     "eight for each VM, 65536 and above, used by nothing else on the host. "
 		     "Empty: the line kata:START:COUNT that /etc/subuid and /etc/subgid have." },
+	{ .section = "runtime",
+	  .name = "uid_mode",
+	  .type = CONFIG_CHOICE,
+	  .offset = AT(runtime.uid_mode),
+	  .number = UID_MODE_PRIVATE,
+	  .choices = uid_modes,
+	  .meaning = "private: each VM has uids that no other has. shared: all VMs have the first "
+		     "four uids of the range; weaker, since who breaks out of one machine then "
+		     "has the uid of the others." },
 	{ .section = "runtime",
 	  .name = "create_container_timeout",
 	  .type = CONFIG_NUMBER,

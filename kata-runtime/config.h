@@ -15,6 +15,8 @@
 enum config_accelerator { ACCELERATOR_AUTO, ACCELERATOR_KVM, ACCELERATOR_TCG };
 enum config_agent_link { AGENT_LINK_AUTO, AGENT_LINK_VIRTIO_SERIAL, AGENT_LINK_VHOST_USER_VSOCK };
 enum config_cache { VIRTIO_FS_CACHE_NONE, VIRTIO_FS_CACHE_AUTO, VIRTIO_FS_CACHE_ALWAYS };
+enum config_shared_fs { SHARED_FS_VIRTIO_FS, SHARED_FS_VIRTIO_FS_MKNOD };
+enum config_uid_mode { UID_MODE_PRIVATE, UID_MODE_SHARED };
 enum config_seccomp { SECCOMP_KILL, SECCOMP_LOG };
 enum config_model { MODEL_TCFILTER, MODEL_NONE };
 enum config_log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_FILE };
@@ -32,6 +34,7 @@ struct config {
 		uint32_t default_memory; /* MiB */
 		char *virtio_fs_daemon; /* an existing path was looked up when the file says auto */
 		uint32_t virtio_fs_cache; /* enum config_cache */
+		uint32_t shared_fs;       /* enum config_shared_fs */
 		bool enable_debug;
 	} hypervisor;
 	struct {
@@ -56,6 +59,7 @@ struct config {
 		char *log_dir;
 		uint32_t seccomp;                  /* enum config_seccomp */
 		char *uid_range;                   /* "" or START:COUNT */
+		uint32_t uid_mode;                 /* enum config_uid_mode */
 		uint32_t create_container_timeout; /* seconds */
 		uint32_t internetworking_model;    /* enum config_model */
 		bool disable_new_netns;

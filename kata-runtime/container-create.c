@@ -294,8 +294,14 @@ static int take_uids(struct creation *c, struct error *err)
 		return r;
 	if (str_format(dir, sizeof(dir), "%s/uid", c->store.base) < 0)
 		return error_set(err, ENAMETOOLONG, "%s", c->store.base);
-	r = uids_take(dir, &range, c->state.sid, &c->sandbox.slot, &c->state.uid_slot,
-		      &c->state.uid_base, err);
+	if (c->config.runtime.uid_mode == UID_MODE_SHARED) {
+		log_warning("runtime.uid_mode is \"shared\": this VM has the uids of others");
+		r = uids_share(dir, &range, &c->sandbox.slot, &c->state.uid_slot,
+			       &c->state.uid_base, err);
+	} else {
+		r = uids_take(dir, &range, c->state.sid, &c->sandbox.slot, &c->state.uid_slot,
+			      &c->state.uid_base, err);
+	}
 	return r < 0 ? r : store_write_state(&c->store, &c->state, err);
 }
 

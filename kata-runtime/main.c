@@ -17,35 +17,46 @@
 #include "kata-runtime/cli.h"
 #include "kata-runtime/netmon.h"
 
+/* What a verb keeps of root's capabilities: a row of common/privsep.def. */
+enum rights {
+	RIGHTS_HOOKS, /* PRIVSEP_RUNTIME; what it executes, hooks, may have all */
+	RIGHTS_ALL,   /* PRIVSEP_RUNTIME, also for what it executes */
+	RIGHTS_READ,  /* PRIVSEP_READER, also for what it executes */
+};
+
 static const struct verb {
 	const char *name;
 	int (*run)(const struct cli *cli, int argc, char **argv, struct error *err);
 	int failure; /* exit status of a failure; runc's */
+	enum rights rights;
 	const char *help;
 } verbs[] = {
-	{ "create", cmd_create, 1, "make a container and its VM; its process waits for start" },
-	{ "start", cmd_start, 1, "run the process of a created container" },
-	{ "run", cmd_run, 1, "create, start, wait, delete" },
-	{ "exec", cmd_exec, 255, "run a further process in a container" },
-	{ "kill", cmd_kill, 1, "send a signal" },
-	{ "delete", cmd_delete, 1, "remove a container and its VM" },
-	{ "state", cmd_state, 1, "print a container's state as JSON" },
-	{ "list", cmd_list, 1, "list the containers of a root" },
-	{ "ps", cmd_ps, 1, "list the processes of a container" },
-	{ "pause", cmd_pause, 1, "make all processes of a container stand still" },
-	{ "resume", cmd_resume, 1, "let them go on" },
-	{ "network", cmd_network, 1, "show a VM's network, give it interfaces or take them" },
-	{ "update", cmd_update, 1, "change a container's resource limits" },
-	{ "events", cmd_events, 1,
+	{ "create", cmd_create, 1, RIGHTS_HOOKS,
+	  "make a container and its VM; its process waits for start" },
+	{ "start", cmd_start, 1, RIGHTS_HOOKS, "run the process of a created container" },
+	{ "run", cmd_run, 1, RIGHTS_HOOKS, "create, start, wait, delete" },
+	{ "exec", cmd_exec, 255, RIGHTS_ALL, "run a further process in a container" },
+	{ "kill", cmd_kill, 1, RIGHTS_ALL, "send a signal" },
+	{ "delete", cmd_delete, 1, RIGHTS_HOOKS, "remove a container and its VM" },
+	{ "state", cmd_state, 1, RIGHTS_READ, "print a container's state as JSON" },
+	{ "list", cmd_list, 1, RIGHTS_READ, "list the containers of a root" },
+	{ "ps", cmd_ps, 1, RIGHTS_ALL, "list the processes of a container" },
+	{ "pause", cmd_pause, 1, RIGHTS_ALL, "make all processes of a container stand still" },
+	{ "resume", cmd_resume, 1, RIGHTS_ALL, "let them go on" },
+	{ "network", cmd_network, 1, RIGHTS_ALL,
+	  "show a VM's network, give it interfaces or take them" },
+	{ "update", cmd_update, 1, RIGHTS_ALL, "change a container's resource limits" },
+	{ "events", cmd_events, 1, RIGHTS_ALL,
 	  "print statistics of a container as JSON, and when it is short of memory" },
-	{ "features", cmd_features, 1, "print as JSON what this runtime can do" },
-	{ "checkpoint", cmd_checkpoint, 1, "refused: a VM cannot be written to disk yet" },
-	{ "restore", cmd_restore, 1, "refused, as checkpoint" },
-	{ "proxy-restart", cmd_proxy_restart, 1,
+	{ "features", cmd_features, 1, RIGHTS_READ, "print as JSON what this runtime can do" },
+	{ "checkpoint", cmd_checkpoint, 1, RIGHTS_READ,
+	  "refused: a VM cannot be written to disk yet" },
+	{ "restore", cmd_restore, 1, RIGHTS_READ, "refused, as checkpoint" },
+	{ "proxy-restart", cmd_proxy_restart, 1, RIGHTS_ALL,
 	  "start a sandbox's proxy again, also a newer one" },
-	{ "spec", cmd_spec, 1, "write a config.json to begin with" },
-	{ "privs", cmd_privs, 2, "tell what the processes of a sandbox may do" },
-	{ "check", cmd_check, 1, "tell what this host gives to a VM" },
+	{ "spec", cmd_spec, 1, RIGHTS_ALL, "write a config.json to begin with" },
+	{ "privs", cmd_privs, 2, RIGHTS_ALL, "tell what the processes of a sandbox may do" },
+	{ "check", cmd_check, 1, RIGHTS_ALL, "tell what this host gives to a VM" },
 };
 
 static int print_version(void)
@@ -169,6 +180,9 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	r = clean_inheritance(&err);
+	if (r == 0)
+		r = privsep_cut(verb->rights == RIGHTS_READ ? PRIVSEP_READER : PRIVSEP_RUNTIME,
+				verb->rights != RIGHTS_HOOKS, &err);
 	if (r == 0)
 		r = verb->run(&cli, argc - at, argv + at, &err);
 	if (r < 0) {

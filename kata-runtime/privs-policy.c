@@ -72,9 +72,21 @@ static struct json_object *make_root(enum privsep_root root)
 	return list;
 }
 
-/* Numbers of the row, and "other": the kinds that are allowed at further numbers. */
-static struct json_object *make_descriptors(const struct privsep_row *row)
+static void add_numbers(struct json_object *o, const struct privsep_row *row)
 {
+	char number[16];
+
+	for (const struct privsep_line *l = row->lines; l->kind != PRIVSEP_LINE_END; l++)
+		for (int i = 0; l->kind == PRIVSEP_LINE_FD && i < l->count; i++) {
+			snprintf(number, sizeof(number), "%d", l->number + i);
+			json_object_object_add(o, number, json_object_new_string("any"));
+		}
+}
+
+/* Numbers of the row, and "other": the kinds that are allowed at further numbers. */
+static struct json_object *make_descriptors(enum privsep_process process)
+{
+	const struct privsep_row *row = privsep_row(process);
 	struct json_object *o = json_object_new_object();
 	struct json_object *kinds = json_object_new_array();
 	char number[16];
@@ -83,11 +95,9 @@ static struct json_object *make_descriptors(const struct privsep_row *row)
 		snprintf(number, sizeof(number), "%d", i);
 		json_object_object_add(o, number, json_object_new_string("any"));
 	}
-	for (const struct privsep_line *l = row->lines; l->kind != PRIVSEP_LINE_END; l++)
-		for (int i = 0; l->kind == PRIVSEP_LINE_FD && i < l->count; i++) {
-			snprintf(number, sizeof(number), "%d", l->number + i);
-			json_object_object_add(o, number, json_object_new_string("any"));
-		}
+	add_numbers(o, row);
+	if (process == PRIVSEP_WORKER_VSOCK)
+		add_numbers(o, privsep_row(PRIVSEP_WORKER)); /* it starts as that */
 	for (unsigned i = 0; i < KIND_COUNT; i++)
 		if ((row->holds & 1U << i) != 0)
 			add(kinds, privs_kind_name(i));
@@ -95,14 +105,30 @@ static struct json_object *make_descriptors(const struct privsep_row *row)
 	return o;
 }
 
-/* QEMU has the group that may open /dev/kvm, where it uses that. */
+static void add_group_of(struct json_object *list, const char *device)
+{
+	struct stat st;
+	char text[16];
+
+	if (stat(device, &st) < 0 || st.st_gid == 0)
+		return;
+	snprintf(text, sizeof(text), "%u", st.st_gid);
+	add(list, text);
+}
+
+/* QEMU has the group that may open /dev/kvm, where it uses that; netmon vhost's and the shim's. */
 static struct json_object *make_groups(enum privsep_process process)
 {
 	struct json_object *list = json_object_new_array();
-	struct stat st;
+	char text[16];
 
-	if (process == PRIVSEP_QEMU && stat("/dev/kvm", &st) == 0 && st.st_gid != 0)
-		json_object_array_add(list, json_object_new_int64(st.st_gid));
+	if (process == PRIVSEP_QEMU)
+		add_group_of(list, "/dev/kvm");
+	if (process == PRIVSEP_NETMON) {
+		snprintf(text, sizeof(text), "base+%d", UID_SHIM);
+		add(list, text);
+		add_group_of(list, "/dev/vhost-net");
+	}
 	return list;
 }
 
@@ -114,7 +140,9 @@ struct json_object *privs_policy(enum privsep_process process)
 	struct json_object *own = json_object_new_array();
 	char user[16] = "mapped 0";
 
-	if (row->user != USER_MAPPED_ROOT)
+	if (row->user == USER_HOST_ROOT)
+		snprintf(user, sizeof(user), "host 0");
+	else if (row->user != USER_MAPPED_ROOT)
 		snprintf(user, sizeof(user), "base+%d", row->user);
 	json_object_object_add(o, "user", json_object_new_string(user));
 	json_object_object_add(o, "groups", make_groups(process));
@@ -130,7 +158,7 @@ struct json_object *privs_policy(enum privsep_process process)
 			add(own, namespaces[i].name);
 	json_object_object_add(o, "namespaces", own);
 	json_object_object_add(o, "root", make_root(row->root));
-	json_object_object_add(o, "descriptors", make_descriptors(row));
+	json_object_object_add(o, "descriptors", make_descriptors(process));
 	return o;
 }
 

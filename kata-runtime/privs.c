@@ -122,14 +122,19 @@ static void add_user(struct json_object *to, pid_t pid, const struct status *sta
 	add_text(to, "user", text);
 }
 
-static void add_groups(struct json_object *to, const struct status *status)
+static void add_groups(struct json_object *to, const struct status *status, uint32_t uid_base)
 {
 	struct json_object *list = json_object_new_array();
 	const char *p = status->groups;
-	char *end;
+	char *end, text[32];
 
-	for (unsigned long gid = strtoul(p, &end, 10); end != p; gid = strtoul(p = end, &end, 10))
-		json_object_array_add(list, json_object_new_int64((int64_t)gid));
+	for (unsigned long gid = strtoul(p, &end, 10); end != p; gid = strtoul(p = end, &end, 10)) {
+		if (uid_base > 0 && gid >= uid_base && gid - uid_base < UID_BLOCK)
+			snprintf(text, sizeof(text), "base+%lu", gid - uid_base);
+		else
+			snprintf(text, sizeof(text), "%lu", gid);
+		json_object_array_add(list, json_object_new_string(text));
+	}
 	json_object_object_add(to, "groups", list);
 }
 
@@ -214,6 +219,9 @@ static enum privsep_kind kind_of_node(pid_t pid, const struct stat *st)
 		return KIND_NULL;
 	if (S_ISCHR(st->st_mode) && st->st_rdev == makedev(10, 232))
 		return KIND_KVM;
+	if (S_ISCHR(st->st_mode) && (st->st_rdev == makedev(10, 200 /* tun */) ||
+				     st->st_rdev == makedev(10, 238 /* vhost-net */)))
+		return KIND_TAP;
 	if (S_ISCHR(st->st_mode) && (major(st->st_rdev) == 5 || major(st->st_rdev) == 4 ||
 				     (major(st->st_rdev) >= 136 && major(st->st_rdev) < 144)))
 		return KIND_TERMINAL;
@@ -227,6 +235,7 @@ static enum privsep_kind kind_of(pid_t pid, const char *path)
 		enum privsep_kind kind;
 	} texts[] = {
 		{ "anon_inode:[event", KIND_EVENT },    { "anon_inode:[signalfd]", KIND_EVENT },
+		{ "anon_inode:[pidfd]", KIND_EVENT },   { "pidfd:", KIND_EVENT },
 		{ "anon_inode:[timerfd]", KIND_EVENT }, { "anon_inode:kvm", KIND_KVM },
 		{ "anon_inode:[kvm", KIND_KVM },        { "/memfd:", KIND_MEMORY },
 	};
@@ -244,10 +253,10 @@ static enum privsep_kind kind_of(pid_t pid, const char *path)
 const char *privs_kind_name(enum privsep_kind kind)
 {
 	static const char *const names[KIND_COUNT] = {
-		[KIND_SOCKET] = "socket",    [KIND_PIPE] = "pipe",         [KIND_EVENT] = "event",
-		[KIND_NULL] = "null",        [KIND_TERMINAL] = "terminal", [KIND_FILE] = "file",
-		[KIND_PROGRAM] = "program",  [KIND_MEMORY] = "memory",     [KIND_KVM] = "kvm",
-		[KIND_SHARED] = "directory", [KIND_OTHER] = "other",
+		[KIND_SOCKET] = "socket",   [KIND_PIPE] = "pipe",         [KIND_EVENT] = "event",
+		[KIND_NULL] = "null",       [KIND_TERMINAL] = "terminal", [KIND_FILE] = "file",
+		[KIND_PROGRAM] = "program", [KIND_MEMORY] = "memory",     [KIND_KVM] = "kvm",
+		[KIND_TAP] = "tap",         [KIND_SHARED] = "directory",  [KIND_OTHER] = "other",
 	};
 
 	return names[kind];
@@ -366,7 +375,7 @@ int privs_observe(pid_t pid, uint32_t uid_base, struct json_object **ret, struct
 		return r;
 	o = json_object_new_object();
 	add_user(o, pid, &status, uid_base);
-	add_groups(o, &status);
+	add_groups(o, &status, uid_base);
 	add_capabilities(o, &status);
 	json_object_object_add(o, "no_new_privs",
 			       json_object_new_boolean(status.no_new_privs == 1));

@@ -338,6 +338,10 @@ static int launch(struct sandbox *s, struct msg_launch *message, struct cargo *c
 	message->guest_debug =
 		s->debug || s->config->agent.enable_debug || s->config->hypervisor.enable_debug;
 	message->worker_crashes = s->config->proxy.worker_crashes;
+	message->share_mknod = s->config->hypervisor.shared_fs == SHARED_FS_VIRTIO_FS_MKNOD;
+	if (message->share_mknod)
+		log_warning("hypervisor.shared_fs is \"virtio-fs-mknod\": virtiofsd has rights on "
+			    "the host");
 	message->seccomp_log = s->config->runtime.seccomp == SECCOMP_LOG;
 	if (message->seccomp_log)
 		log_warning("runtime.seccomp is \"log\": system call filters of this VM forbid "

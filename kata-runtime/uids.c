@@ -161,7 +161,7 @@ static int block_in_use(uint32_t base, struct error *err)
  * Locks a slot's file: 1 with *ret_fd, 0 when somebody has it. A file that was unlinked between
  * open and lock is another one's by now: try again.
  */
-static int lock_slot(int dir, uint32_t slot, int *ret_fd, struct error *err)
+static int lock_slot(int dir, uint32_t slot, int operation, int *ret_fd, struct error *err)
 {
 	struct stat locked, named;
 	char name[16];
@@ -173,7 +173,7 @@ static int lock_slot(int dir, uint32_t slot, int *ret_fd, struct error *err)
 
 		if (fd < 0)
 			return error_set(err, errno, "open uid slot %s", name);
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (flock(fd, operation | LOCK_NB) < 0) {
 			if (errno == EWOULDBLOCK)
 				return 0;
 			return error_set(err, errno, "lock uid slot %s", name);
@@ -240,7 +240,7 @@ int uids_take(const char *dir, const struct uid_range *range, const char *sid, i
 		uint32_t slot = (uint32_t)(((uint64_t)first + i) % slots);
 		uint32_t base = range->start + slot * UID_BLOCK;
 		CLEANUP(fd_close) int fd = -1;
-		int r = lock_slot(dir_fd, slot, &fd, err);
+		int r = lock_slot(dir_fd, slot, LOCK_EX, &fd, err);
 
 		if (r < 0)
 			return r;
@@ -264,6 +264,27 @@ int uids_take(const char *dir, const struct uid_range *range, const char *sid, i
 			 slots, range->start, range->count);
 }
 
+int uids_share(const char *dir, const struct uid_range *range, int *ret_lock_fd, uint32_t *ret_slot,
+	       uint32_t *ret_base, struct error *err)
+{
+	CLEANUP(fd_close) int dir_fd = open_dir(dir, err);
+	int r;
+
+	if (dir_fd < 0)
+		return dir_fd;
+	r = lock_slot(dir_fd, 0, LOCK_SH, ret_lock_fd, err);
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return error_say(err, EAGAIN,
+				 "the first uids of the range %" PRIu32 ":%" PRIu32
+				 " belong to a VM that does not share them",
+				 range->start, range->count);
+	*ret_slot = 0;
+	*ret_base = range->start;
+	return 0;
+}
+
 int uids_release(const char *dir, uint32_t slot, struct error *err)
 {
 	CLEANUP(fd_close) int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -276,7 +297,7 @@ int uids_release(const char *dir, uint32_t slot, struct error *err)
 	snprintf(name, sizeof(name), "%" PRIu32, slot);
 	if (faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
 		return 0;
-	r = lock_slot(dir_fd, slot, &fd, err);
+	r = lock_slot(dir_fd, slot, LOCK_EX, &fd, err);
 	if (r <= 0)
 		return r;
 	return unlink_slot(dir_fd, slot, err);

@@ -37,6 +37,13 @@ int uids_find_range_in(const char *subuid, const char *subgid, struct uid_range 
 int uids_take(const char *dir, const struct uid_range *range, const char *sid, int *ret_lock_fd,
 	      uint32_t *ret_slot, uint32_t *ret_base, struct error *err);
 
+/*
+ * The first block of the range for whoever wants it: with it VMs are not apart from each other. The
+ * lock is a shared one, so that uids_take() never gives that block away.
+ */
+int uids_share(const char *dir, const struct uid_range *range, int *ret_lock_fd, uint32_t *ret_slot,
+	       uint32_t *ret_base, struct error *err);
+
 /* Removes the file of a slot that nobody holds any more; who still holds it keeps it (0 too). */
 int uids_release(const char *dir, uint32_t slot, struct error *err);
 

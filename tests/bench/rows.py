@@ -3,6 +3,7 @@ function marked @measurement yields: the row's key and a number. Each function i
 runtime after the other, again and again, and the table shows the medians."""
 import os
 import re
+import subprocess
 import threading
 import time
 
@@ -52,6 +53,10 @@ ROWS = [
     Row("rss.shim", "RSS of the shim", MEMORY),
     Row("rss.virtiofsd", "RSS of virtiofsd, two processes", MEMORY),
     Row("rss.qemu", "RSS of QEMU", MEMORY),
+    Row("confine.monitor", "confinement of kata-proxy's monitor", SECOND, 0.0015),
+    Row("confine.worker", "confinement of kata-proxy's worker", SECOND, 0.0015),
+    Row("confine.shim", "confinement of kata-shim", SECOND, 0.0015),
+    Row("confine.decoder", "confinement of the decoder", SECOND, 0.0015),
     Row("size.runtime", "size of the runtime", SIZE),
     Row("size.proxy", "size of kata-proxy", SIZE),
     Row("size.shim", "size of kata-shim", SIZE),
@@ -142,6 +147,18 @@ def memory_rows(runtime):
         if name in ("monitor", "worker", "shim"):
             total += pss
     yield "pss", total
+
+
+@measurement
+def confinement(runtime, _):
+    """Namespaces, root, drop and filter; by a program that "make bench" builds and names."""
+    program = os.environ.get("KATA_CONFINE")
+    if program is None or not is_kata(runtime):
+        return
+    told = subprocess.run([program], capture_output=True, check=True, text=True, timeout=60)
+    for line in told.stdout.splitlines():
+        name, seconds = line.split()
+        yield "confine." + name, float(seconds)
 
 
 # --- streams ------------------------------------------------------------------------------------

@@ -316,6 +316,25 @@ Test(monitor, gives_virtiofsd_exactly_its_row)
 	cr_assert_str_eq(fds_of(pid, 1024), "0 1 2 3 ");
 }
 
+Test(monitor, gives_virtiofsd_no_user_namespace_where_it_makes_nodes)
+{
+	pid_t pid;
+
+	launcher.share_mknod = true;
+	launch(&sleepers);
+	pid = child("virtiofsd");
+	cr_assert_eq(namespace_of(pid, "user"), namespace_of(getpid(), "user"));
+	cr_assert_neq(namespace_of(pid, "mnt"), namespace_of(launcher.monitor, "mnt"));
+	cr_assert_eq(strtoull(status_of(pid, "CapPrm"), NULL, 16),
+		     privsep_capabilities(PRIVSEP_VIRTIOFSD_MKNOD));
+	cr_assert_eq(strtoull(status_of(pid, "CapBnd"), NULL, 16),
+		     privsep_capabilities(PRIVSEP_VIRTIOFSD_MKNOD));
+	cr_assert_str_eq(status_of(pid, "Groups"), "");
+	cr_assert_str_eq(status_of(pid, "NoNewPrivs"), "1");
+	cr_assert_str_eq(status_of(pid, "Seccomp"), "2");
+	cr_assert_str_eq(fds_of(pid, 1024), "0 1 2 3 ");
+}
+
 Test(monitor, gives_the_worker_exactly_its_row)
 {
 	pid_t pid;

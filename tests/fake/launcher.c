@@ -128,6 +128,7 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 		.sandbox = sandbox,
 		.uid_base = l->uid_base,
 		.debug = vm->debug,
+		.share_mknod = l->share_mknod,
 		.guest_debug = vm->guest_debug,
 		.worker_crashes = vm->worker_crashes,
 		.qemu_args = { (char **)vm->qemu_args, count(vm->qemu_args) },

@@ -25,7 +25,8 @@ enum launcher_log {
 
 struct launcher {
 	pid_t monitor;
-	uid_t uid_base; /* another one in each test process */
+	bool share_mknod; /* LAUNCH's, to be set before it is sent */
+	uid_t uid_base;   /* another one in each test process */
 	int control;
 	int cause;
 	int logs[LOG_OF_COUNT];

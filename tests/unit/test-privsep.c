@@ -533,3 +533,91 @@ Test(privsep, verify_ids)
 	run_child(verify_other, NULL);
 	run_child(verify_root, NULL);
 }
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+/* Which step of the decoder's row is left out. */
+enum missing { MISSING_NOTHING, MISSING_ROOT, MISSING_LIMIT };
+
+static int finish(void *data)
+{
+	enum missing missing = *(enum missing *)data;
+	struct error err = { 0 };
+
+	/* Higher than the row's in either case. */
+	CHECK(setrlimit(RLIMIT_CORE, &(struct rlimit){ 4096, 4096 }) == 0);
+	if (missing != MISSING_ROOT)
+		CHECK_DONE(privsep_enter_root(-1, &err));
+	if (missing != MISSING_LIMIT)
+		CHECK_DONE(privsep_limit(PRIVSEP_DECODER, &err));
+	CHECK_DONE(privsep_drop(TEST_ID, TEST_ID, NULL, 0, &err));
+	if (missing == MISSING_NOTHING) {
+		CHECK_DONE(privsep_finish(PRIVSEP_DECODER, TEST_ID, false, &err));
+		return 0;
+	}
+	CHECK(privsep_finish(PRIVSEP_DECODER, TEST_ID, false, &err) == -EPERM);
+	CHECK(strstr(err.text, "decoder is not confined: ") == err.text);
+	CHECK(strstr(err.text, missing == MISSING_ROOT ? "root" : "RLIMIT_CORE") != NULL);
+	return 0;
+}
+
+Test(privsep, finish_refuses_what_is_not_confined)
+{
+	need_namespaces();
+	for (enum missing m = MISSING_NOTHING; m <= MISSING_LIMIT; m++)
+		run_child(finish, &m);
+}
+
+static uint64_t effective(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[2] = { 0 };
+
+	syscall(SYS_capget, &head, sets);
+	return sets[0].effective | (uint64_t)sets[1].effective << 32;
+}
+
+static int cut(void *data)
+{
+	bool bounding = *(bool *)data;
+	uint64_t keep = privsep_capabilities(PRIVSEP_READER), had = effective();
+	struct error err = { 0 };
+
+	CHECK_DONE(privsep_cut(PRIVSEP_READER, bounding, &err));
+	CHECK(effective() == (keep & had));
+	CHECK(prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN, 0, 0, 0) == (bounding ? 0 : 1));
+	/* More than there is is not asked for. */
+	CHECK_DONE(privsep_cut(PRIVSEP_RUNTIME, true, &err));
+	CHECK((effective() & ~keep) == 0);
+	return 0;
+}
+
+Test(privsep, cut)
+{
+	bool cases[] = { true, false };
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		run_child(cut, &cases[i]);
+}
+
+Test(privsep, every_row_is_complete)
+{
+	for (enum privsep_process p = 0; p < PRIVSEP_COUNT; p++) {
+		const struct privsep_row *row = privsep_row(p);
+		int last = -1;
+
+		cr_expect(row->name != NULL && row->what != NULL && row->trust != NULL);
+		for (const struct privsep_line *l = row->lines; l->kind != PRIVSEP_LINE_END; l++) {
+			cr_expect_not_null(l->why, "%s: %s", row->name, l->name);
+			if (l->kind != PRIVSEP_LINE_FD)
+				continue;
+			cr_expect_gt(l->number, last, "%s: %s", row->name, l->name);
+			cr_expect(privsep_has_fd(p, l->number) &&
+				  privsep_has_fd(p, l->number + l->count - 1));
+			cr_expect_lt(l->number + l->count, PRIVSEP_FD_PROGRAM);
+			last = l->number + l->count - 1;
+		}
+		cr_expect(!privsep_has_fd(p, last + 1));
+	}
+}

@@ -122,7 +122,7 @@ static void remove_dir(void)
 {
 	char name[32];
 
-	for (unsigned i = 0; i < 16; i++) {
+	for (unsigned i = 0; i < 64; i++) {
 		snprintf(name, sizeof(name), "uid/%u", i);
 		unlink(name);
 	}
@@ -239,34 +239,75 @@ Test(uids, a_block_in_use_is_passed_over, .init = make_dir, .fini = remove_dir)
 	}
 }
 
+/* As many creates at once, each its own process; SIGKILL of all of them leaves every block free. */
 Test(uids, takers_at_the_same_time, .init = make_dir, .fini = remove_dir)
 {
-	enum { TAKERS = 8 };
-	uint32_t slot, base, seen = 0;
+	enum { TAKERS = 60 };
+	static const struct uid_range sixty = { 1700000000, TAKERS * UID_BLOCK };
 	pid_t children[TAKERS];
+	struct error err = { 0 };
+	uint32_t slot, base;
 	int result[2], fd;
 
-	cr_assert(pipe(result) == 0);
-	for (unsigned i = 0; i < TAKERS; i++) {
-		children[i] = fork();
-		if (children[i] == 0) {
-			if (uids_take("uid", &eight, "a", &fd, &slot, &base, NULL) < 0)
-				slot = 99;
-			if (write(result[1], &slot, sizeof(slot)) == sizeof(slot))
-				pause();
-			_exit(1);
+	for (unsigned round = 0; round < 2; round++) {
+		bool seen[TAKERS] = { false };
+
+		cr_assert(pipe(result) == 0);
+		for (unsigned i = 0; i < TAKERS; i++) {
+			children[i] = fork();
+			if (children[i] == 0) {
+				if (uids_take("uid", &sixty, "a", &fd, &slot, &base, NULL) < 0)
+					slot = 99;
+				if (write(result[1], &slot, sizeof(slot)) == sizeof(slot))
+					pause();
+				_exit(1);
+			}
 		}
+		close(result[1]);
+		for (unsigned i = 0; i < TAKERS; i++) {
+			cr_assert(read(result[0], &slot, sizeof(slot)) == sizeof(slot));
+			cr_assert(slot < TAKERS && !seen[slot], "slot %u", slot);
+			seen[slot] = true;
+		}
+		cr_expect_eq(uids_take("uid", &sixty, "one more", &fd, &slot, &base, &err),
+			     -EAGAIN);
+		cr_expect_str_eq(err.text, "no uids left: all 60 blocks of the range "
+					   "1700000000:480 are in use");
+		for (unsigned i = 0; i < TAKERS; i++)
+			kill(children[i], SIGKILL);
+		for (unsigned i = 0; i < TAKERS; i++)
+			waitpid(children[i], NULL, 0);
+		close(result[0]);
 	}
-	close(result[1]);
-	for (unsigned i = 0; i < TAKERS; i++) {
-		cr_assert(read(result[0], &slot, sizeof(slot)) == sizeof(slot));
-		cr_assert(slot < 8 && (seen & 1u << slot) == 0, "slot %u", slot);
-		seen |= 1u << slot;
-	}
-	for (unsigned i = 0; i < TAKERS; i++) {
-		kill(children[i], SIGKILL);
-		waitpid(children[i], NULL, 0);
-	}
+}
+
+Test(uids, shared_is_the_first_block_for_all, .init = make_dir, .fini = remove_dir)
+{
+	static const struct uid_range two = { 1600000000, 2 * UID_BLOCK };
+	struct error err = { 0 };
+	uint32_t slot, base;
+	int first, second, alone;
+
+	cr_assert_eq(uids_share("uid", &two, &first, &slot, &base, &err), 0, "%s", err.text);
+	cr_expect(slot == 0 && base == two.start);
+	cr_assert_eq(uids_share("uid", &two, &second, &slot, &base, &err), 0, "%s", err.text);
+	cr_expect(slot == 0 && base == two.start);
+	/* Who wants uids of his own gets others. */
+	cr_assert_eq(uids_take("uid", &two, "a", &alone, &slot, &base, &err), 0, "%s", err.text);
+	cr_expect_eq(slot, 1);
+	close(alone);
+	/* The file stays while anybody shares it. */
+	close(first);
+	cr_assert_eq(uids_release("uid", 0, &err), 0);
+	cr_assert_eq(uids_take("uid", &(struct uid_range){ two.start, UID_BLOCK }, "a", &alone,
+			       &slot, &base, &err),
+		     -EAGAIN);
+	close(second);
+	cr_assert_eq(uids_take("uid", &(struct uid_range){ two.start, UID_BLOCK }, "a", &alone,
+			       &slot, &base, &err),
+		     0);
+	cr_assert_eq(uids_share("uid", &two, &first, &slot, &base, &err), -EAGAIN);
+	close(alone);
 }
 
 Test(uids, refuses_a_directory_of_others, .init = make_dir, .fini = remove_dir)
