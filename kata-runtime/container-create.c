@@ -91,8 +91,12 @@ static void undo(struct creation *c)
 	shim_abort(&c->shim);
 	fd_close(&c->sandbox.control);
 	fd_close(&c->sandbox.slot);
-	if (c->on_disk && container_destroy(&c->store, &c->state, &c->lock, &err) < 0)
+	if (c->on_disk && container_destroy(&c->store, &c->state, &c->lock, false, &err) < 0)
 		log_error("a failed create could not be undone", KV_ERR(&err));
+	if (!c->on_disk && c->lock.fd >= 0 && !store_exists(&c->store, c->state.id, c->state.sid)) {
+		store_unlock(&c->lock);
+		store_drop_lock(&c->store, c->state.sid);
+	}
 	if (c->hooked)
 		hooks_run_all(c->spec, HOOK_POSTSTOP, &stopped);
 }
@@ -281,6 +285,8 @@ static int record(struct creation *c, const char *id, struct error *err)
 		r = copy_sandbox(state, &c->pod.sandbox, err);
 	if (r == 0)
 		r = store_write_state(&c->store, state, err);
+	if (r == 0)
+		r = store_write_intent(&c->store, state, err);
 	return r == 0 && c->pod.member ? join_vm(c, err) : r;
 }
 

@@ -78,19 +78,30 @@ static int remove_cgroups(const struct wire_strings *saved, int64_t deadline, st
 	return r < 0 ? r : cgroup_remove(&cgroup, deadline, err);
 }
 
+/* Takes our filters from a network namespace that goes on without us. */
+static int clean_network(const char *netns, bool force, struct error *err)
+{
+	struct error why;
+	int r = network_clean(netns, err);
+
+	if (r == 0 || !force || network_clean(netns, &why) == 0)
+		return force ? 0 : r;
+	log_warning("the network namespace keeps our filters", KV_ERR(&why));
+	return 0;
+}
+
 /* What the state of the VM's first container names. */
-static int remove_resources(const struct store *store, const struct state *sandbox,
+static int remove_resources(const struct store *store, const struct state *sandbox, bool force,
 			    int64_t deadline, struct error *err)
 {
-	struct error why = { 0 };
 	char dir[PATH_MAX];
-	int r;
+	int r = 0;
 
 	/* Of what is in a namespace that goes with the shims nothing is left by now. */
-	if (sandbox->netns != NULL && sandbox->netns[0] != '\0' &&
-	    network_clean(sandbox->netns, &why) < 0)
-		log_warning("the network namespace keeps our filters", KV_ERR(&why));
-	r = remove_cgroups(&sandbox->cgroups, deadline, err);
+	if (sandbox->netns != NULL && sandbox->netns[0] != '\0')
+		r = clean_network(sandbox->netns, force, err);
+	if (r == 0)
+		r = remove_cgroups(&sandbox->cgroups, deadline, err);
 	if (r < 0 || sandbox->uid_base == 0)
 		return r;
 	if (str_format(dir, sizeof(dir), "%s/uid", store->base) < 0)
@@ -99,8 +110,8 @@ static int remove_resources(const struct store *store, const struct state *sandb
 }
 
 /* The member that goes last takes with it what the departed first container has left. */
-static int remove_departed(const struct store *store, const struct state *state, int64_t deadline,
-			   struct error *err)
+static int remove_departed(const struct store *store, const struct state *state, bool force,
+			   int64_t deadline, struct error *err)
 {
 	struct store_lock no_lock = STORE_LOCK_NONE;
 	CLEANUP(state_fini) struct state sandbox = { 0 };
@@ -109,12 +120,12 @@ static int remove_departed(const struct store *store, const struct state *state,
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0)
-		r = remove_resources(store, &sandbox, deadline, err);
+		r = remove_resources(store, &sandbox, force, deadline, err);
 	return r < 0 ? r : store_remove(store, sandbox.id, sandbox.sid, &no_lock, err);
 }
 
-static int end_vm(const struct store *store, const struct state *state, int64_t deadline,
-		  struct error *err)
+static int end_vm(const struct store *store, const struct state *state, bool force,
+		  int64_t deadline, struct error *err)
 {
 	int r = sandbox_kill(state, deadline, err);
 
@@ -123,9 +134,9 @@ static int end_vm(const struct store *store, const struct state *state, int64_t 
 	if (r < 0)
 		return r;
 	if (pod_is_first(state))
-		return remove_resources(store, state, deadline, err);
+		return remove_resources(store, state, force, deadline, err);
 	r = remove_cgroups(&state->cgroups, deadline, err);
-	return r < 0 ? r : remove_departed(store, state, deadline, err);
+	return r < 0 ? r : remove_departed(store, state, force, deadline, err);
 }
 
 /* --- others stay: the VM lives on ----------------------------------------------------------- */
@@ -208,7 +219,7 @@ static int lock_pod(const struct store *store, const struct state *state, struct
 }
 
 int container_destroy(const struct store *store, struct state *state, struct store_lock *lock,
-		      struct error *err)
+		      bool force, struct error *err)
 {
 	CLEANUP(store_unlock) struct store_lock pod = STORE_LOCK_NONE;
 	bool first = pod_is_first(state), last;
@@ -221,9 +232,16 @@ int container_destroy(const struct store *store, struct state *state, struct sto
 	r = lock_pod(store, state, &pod, err);
 	if (r < 0)
 		return r;
-	last = !pod_has_others(store, state);
+	/* Without knowing it, a VM would be left to nobody, or taken from somebody. */
+	r = pod_has_others(store, state, err);
+	if (r < 0 && force)
+		r = pod_has_others(store, state, err);
+	if (r < 0)
+		return r;
+	last = r == 0;
 	deadline = deadline_in_ms(DESTROY_MS);
-	r = last ? end_vm(store, state, deadline, err) : leave_vm(store, state, deadline, err);
+	r = last ? end_vm(store, state, force, deadline, err)
+		 : leave_vm(store, state, deadline, err);
 	if (r == 0 && !first && !last)
 		r = store_leave(store, state, err);
 	if (r == 0 && last)
@@ -264,16 +282,33 @@ static void find_monitor(const char *sid, struct process_ref *ret)
 	}
 }
 
+/* What a container without any usable record was given by default: its cgroups derive from sid. */
+static int guess_state(const struct store *store, const char *id, const char *sid,
+		       struct state *ret, struct error *err)
+{
+	CLEANUP(cgroup_fini) struct cgroup cgroup = { 0 };
+	int r = state_init(ret, store, id, err);
+
+	if (r < 0)
+		return r;
+	memcpy(ret->sid, sid, SID_SIZE);
+	store_find_sandbox(store, sid, ret->sandbox);
+	r = cgroup_plan("", sid, true, &cgroup, err);
+	for (size_t i = 0; i < cgroup.count && r == 0; i++)
+		cgroup.dirs[i].levels = 2; /* kata/SID; what is not empty stays */
+	return r < 0 ? r : cgroup_save(&cgroup, &ret->cgroups, err);
+}
+
 int container_destroy_unknown(const struct store *store, const char *id, const char *sid,
 			      struct store_lock *lock, struct error *err)
 {
 	CLEANUP(state_fini) struct state state = { 0 };
-	int r = state_init(&state, store, id, err);
+	int r = store_read_intent(store, sid, &state, NULL);
 
 	if (r < 0)
+		r = guess_state(store, id, sid, &state, err);
+	if (r < 0)
 		return r;
-	memcpy(state.sid, sid, SID_SIZE);
-	store_find_sandbox(store, sid, state.sandbox);
 	find_monitor(state.sandbox, &state.monitor);
-	return container_destroy(store, &state, lock, err);
+	return container_destroy(store, &state, lock, true, err);
 }

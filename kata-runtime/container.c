@@ -316,6 +316,9 @@ static int delete_locked(const char *id, const struct store *store, const char *
 	CLEANUP(spec_freep) struct spec *spec = NULL;
 	int r = store_read_state(store, sid, &state, err);
 
+	/* Once more: what was short for a moment must not cost the state. */
+	if (r < 0 && r != -ENOENT && force)
+		r = store_read_state(store, sid, &state, err);
 	if (r == 0 && state.departed) {
 		/* Only its name was left, by a delete that was cut short. */
 		r = store_unlink(store, id, sid, err);
@@ -330,7 +333,7 @@ static int delete_locked(const char *id, const struct store *store, const char *
 		return error_say(err, EBUSY, "cannot delete container %s that is not stopped: %s",
 				 id, container_status_name(&state));
 	load_kept_spec(store, &state, &spec);
-	r = container_destroy(store, &state, lock, err);
+	r = container_destroy(store, &state, lock, force, err);
 	if (r < 0)
 		return r;
 	log_info("container deleted");
@@ -352,8 +355,11 @@ int container_delete(const struct cli *cli, const char *id, bool force, struct e
 		r = store_sid(&store, id, sid, err);
 	if (r < 0)
 		return r;
-	if (!store_exists(&store, id, sid))
+	if (!store_exists(&store, id, sid)) {
+		if (force)
+			store_drop_lock(&store, sid);
 		return force ? 0 : no_container(id, err);
+	}
 	container_begin(cli, id, &store, &state, NULL);
 	r = force ? lock_by_force(&store, sid, &lock, err)
 		  : store_lock(&store, sid, deadline_in_ms(LOCK_MS), &lock, err);

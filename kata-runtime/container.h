@@ -85,10 +85,12 @@ int container_keep_spec(const struct store *store, const struct state *state, st
 
 /*
  * Ends and removes all of it, from what the state says, and its VM when that has no other
- * container. The lock is let go of.
+ * container; lets go of the lock. When something cannot be removed the state stays, for another
+ * try; force: of what does not matter to the host (filters in a network namespace that is somebody
+ * else's) only the log tells.
  */
 int container_destroy(const struct store *store, struct state *state, struct store_lock *lock,
-		      struct error *err);
+		      bool force, struct error *err);
 
 /* The same without a usable state: from what can be derived from the id. */
 int container_destroy_unknown(const struct store *store, const char *id, const char *sid,

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -284,8 +286,11 @@ static int run_task(int netns, const struct task *task, struct error *err)
 int network_clean(const char *netns_path, struct error *err)
 {
 	CLEANUP(fd_close) int netns = open(netns_path, O_RDONLY | O_CLOEXEC);
+	struct statfs fs;
 
-	if (netns < 0)
+	if (netns < 0 && errno != ENOENT && errno != ENOTDIR && errno != ESRCH)
+		return error_set(err, errno, "network namespace %s", netns_path);
+	if (netns < 0 || (fstatfs(netns, &fs) == 0 && fs.f_type != NSFS_MAGIC))
 		return 0; /* gone, and our filters with it */
 	return run_task(netns, &(struct task){ .kind = TASK_CLEAN, .sid = "" }, err);
 }

@@ -362,16 +362,16 @@ static int count_member(const char *sid, void *userdata)
 	return !look->running || runs(look->store, sid);
 }
 
-bool pod_has_others(const struct store *store, const struct state *state)
+int pod_has_others(const struct store *store, const struct state *state, struct error *err)
 {
 	struct look look = { .except = state->sid };
 	CLEANUP(state_fini) struct state sandbox = { 0 };
-	int r = store_each_member(store, state->sandbox, count_member, &look, NULL);
+	int r = store_each_member(store, state->sandbox, count_member, &look, err);
 
 	if (r != 0)
-		return true; /* also when it cannot be told: rather a VM too many */
+		return r;
 	if (pod_is_first(state))
-		return false;
+		return 0;
 	r = store_read_state(store, state->sandbox, &sandbox, NULL);
 	/* A first container whose state is lost still has to be deleted itself. */
 	return r != -ENOENT && !sandbox.departed;

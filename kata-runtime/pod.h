@@ -43,8 +43,11 @@ pid_t pod_namespace_pid(const char *path, const char *name);
 /* Whether it is the first of its VM, in whose directory the VM's files are. */
 bool pod_is_first(const struct state *state);
 
-/* Whether its VM has containers but it; under the VM's lock that stays so. */
-bool pod_has_others(const struct store *store, const struct state *state);
+/*
+ * Whether its VM has containers but it: 1 or 0, and under the VM's lock that stays so; else a
+ * negative errno: it cannot be told now.
+ */
+int pod_has_others(const struct store *store, const struct state *state, struct error *err);
 
 /* Whether a container but it runs in its VM. */
 bool pod_others_run(const struct store *store, const struct state *state);

@@ -178,6 +178,22 @@ void store_unlock(struct store_lock *lock)
 	fd_close(&lock->fd);
 }
 
+void store_drop_lock(const struct store *store, const char *sid)
+{
+	static const char *const kinds[] = { "lock", "pod" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		CLEANUP(fd_close) int fd = -1;
+		char path[PATH_MAX];
+
+		if (lock_path(store, sid, kinds[i], path, NULL) < 0)
+			continue;
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && is_current(fd, path))
+			unlink(path);
+	}
+}
+
 int store_lock_holder(const struct store *store, const char *sid, struct store_holder *ret,
 		      struct error *err)
 {

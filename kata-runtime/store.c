@@ -24,6 +24,9 @@
 
 enum { REMOVE_DEPTH_MAX = 8, GENERATIONS_MAX = 64 };
 
+#define STATE_FILE "state.json"
+#define INTENT_FILE "intent.json"
+
 /* --- directories and names ------------------------------------------------------------------ */
 
 /* Makes a directory with all that is missing above it. */
@@ -216,11 +219,13 @@ static int write_synced(int fd, const char *text)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-int store_write_state(const struct store *store, const struct state *state, struct error *err)
+static int write_document(const struct store *store, const struct state *state, const char *name,
+			  struct error *err)
 {
 	CLEANUP(freep) char *text = NULL;
 	CLEANUP(fd_close) int dir = -1;
 	CLEANUP(fd_close) int fd = -1;
+	char temp[32];
 	int r = state_format(state, &text, err);
 
 	if (r < 0)
@@ -228,17 +233,27 @@ int store_write_state(const struct store *store, const struct state *state, stru
 	dir = open_dir(store, state->sid, err);
 	if (dir < 0)
 		return dir;
-	unlinkat(dir, "state.json.new", 0);
-	fd = openat(dir, "state.json.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-		    0600);
+	snprintf(temp, sizeof(temp), "%s.new", name);
+	unlinkat(dir, temp, 0);
+	fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_set(err, errno, "write the state of container %s", state->id);
 	r = write_synced(fd, text);
 	if (r < 0)
 		return error_set(err, -r, "write the state of container %s", state->id);
-	if (renameat(dir, "state.json.new", dir, "state.json") < 0 || fsync(dir) < 0)
+	if (renameat(dir, temp, dir, name) < 0 || fsync(dir) < 0)
 		return error_set(err, errno, "write the state of container %s", state->id);
 	return 0;
+}
+
+int store_write_state(const struct store *store, const struct state *state, struct error *err)
+{
+	return write_document(store, state, STATE_FILE, err);
+}
+
+int store_write_intent(const struct store *store, const struct state *state, struct error *err)
+{
+	return write_document(store, state, INTENT_FILE, err);
 }
 
 /* Anything but "there is none" becomes -EBADMSG: there is a container, its state is of no use. */
@@ -250,8 +265,8 @@ static int unusable(struct error *err)
 	return -EBADMSG;
 }
 
-int store_read_state(const struct store *store, const char *sid, struct state *ret,
-		     struct error *err)
+static int read_document(const struct store *store, const char *sid, const char *name,
+			 struct state *ret, struct error *err)
 {
 	CLEANUP(freep) char *text = NULL;
 	CLEANUP(fd_close) int dir = -1;
@@ -265,20 +280,32 @@ int store_read_state(const struct store *store, const char *sid, struct state *r
 		return dir;
 	if (dir < 0)
 		return unusable(err);
-	fd = openat(dir, "state.json", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		r = error_set(err, errno, "%s/state.json", sid);
+		r = error_set(err, errno, "%s/%s", sid, name);
 	else if (fstat(fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 022) != 0)
-		r = error_say(err, EBADMSG, "%s/state.json: others may write it", sid);
+		r = error_say(err, EBADMSG, "%s/%s: others may write it", sid, name);
 	else
-		r = json_read_fd(fd, "state.json", &text, &len, err);
+		r = json_read_fd(fd, name, &text, &len, err);
 	if (r == 0)
-		r = state_parse("state.json", text, len, ret, err);
+		r = state_parse(name, text, len, ret, err);
 	if (r == 0 && !str_eq(ret->sid, sid)) {
 		state_fini(ret);
-		r = error_say(err, EBADMSG, "state.json is of another sandbox");
+		r = error_say(err, EBADMSG, "%s is of another sandbox", name);
 	}
 	return r < 0 ? unusable(err) : 0;
+}
+
+int store_read_state(const struct store *store, const char *sid, struct state *ret,
+		     struct error *err)
+{
+	return read_document(store, sid, STATE_FILE, ret, err);
+}
+
+int store_read_intent(const struct store *store, const char *sid, struct state *ret,
+		      struct error *err)
+{
+	return read_document(store, sid, INTENT_FILE, ret, err);
 }
 
 /* --- removing ------------------------------------------------------------------------------- */

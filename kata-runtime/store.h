@@ -1,7 +1,8 @@
 /*
  * State on disk. Below base (/run/kata-containers):
  *
- *	s/SID/            one container, 0700: state.json, exec/PID; and, when it was the first of
+ *	s/SID/            one container, 0700: state.json, exec/PID; intent.json, the state as it
+ *	                  was before the first resource was made; and, when it was the first of
  *	                  its VM, what the VM's daemons need, and members/
  *	s/SID/members/MID a further container of that VM, whose own directory is s/MID
  *	l/SID.lock        the container's lock: flock(2); holds the holder's pid
@@ -138,6 +139,9 @@ int store_lock_pod(const struct store *store, const char *sandbox, int64_t deadl
 /* Lets go; for CLEANUP() too. */
 void store_unlock(struct store_lock *lock);
 
+/* Removes the locks' files that somebody left who was killed; one that is held stays. */
+void store_drop_lock(const struct store *store, const char *sid);
+
 /*
  * The lock for a process that may not open files later: a descriptor of its own, and taking and
  * leaving the lock by that.
@@ -172,6 +176,14 @@ int store_create(const struct store *store, const char *id, const char *sid, str
 int store_exists(const struct store *store, const char *id, const char *sid);
 
 int store_write_state(const struct store *store, const struct state *state, struct error *err);
+
+/*
+ * What delete --force goes by when state.json is of no use: written once, before the first
+ * resource is made, with what does not derive from the sid (cgroups, network namespace).
+ */
+int store_write_intent(const struct store *store, const struct state *state, struct error *err);
+int store_read_intent(const struct store *store, const char *sid, struct state *ret,
+		      struct error *err);
 
 /*
  * -ENOENT: no such container; -EBADMSG: there is one, but its state cannot be used (cut short, of

@@ -78,3 +78,10 @@ sum_of() {
 	same "$(grep -c 'another worker runs' "$logs/$(sandbox crashed)/proxy.log")" 100
 	rm "$work/input" "$work/exec.out" "$work/crashed/out"
 }
+
+@test "kata-runtime: killed at 20 system calls of four verbs, with real VMs" {
+	expect 0 timeout 600 "$KATA_BUILD/tests/crash/crash-points" --sample 5 --config "$config" \
+		--rootfs "$base/rootfs" create exec kill delete
+	has_not "$output" 'not ok'
+	same "$(grep -c '^ok' <<<"$output")" 4
+}

@@ -278,19 +278,19 @@ Test(pod, others_of_a_vm, .init = make_containers, .fini = remove_containers)
 
 	cr_assert(store_sid(&store, "one", sid, &err) == 0);
 	cr_assert(store_read_state(&store, sid, &one, &err) == 0);
-	cr_expect(pod_is_first(&one) && !pod_has_others(&store, &one));
+	cr_expect(pod_is_first(&one) && !pod_has_others(&store, &one, NULL));
 	add("member", "one", shims[1]);
 	cr_assert(store_sid(&store, "member", sid, &err) == 0);
 	cr_assert(store_read_state(&store, sid, &member, &err) == 0);
 	cr_expect(!pod_is_first(&member));
-	cr_expect(pod_has_others(&store, &one) && pod_has_others(&store, &member));
+	cr_expect(pod_has_others(&store, &one, NULL) && pod_has_others(&store, &member, NULL));
 	cr_expect(pod_others_run(&store, &one) && pod_others_run(&store, &member));
 	kill(shims[1], SIGKILL);
 	waitpid(shims[1], NULL, 0);
-	cr_expect(pod_has_others(&store, &one) && !pod_others_run(&store, &one));
+	cr_expect(pod_has_others(&store, &one, NULL) && !pod_others_run(&store, &one));
 	cr_assert(store_depart(&store, &one, &err) == 0, "%s", err.text);
-	cr_expect(!pod_has_others(&store, &member) && !pod_others_run(&store, &member));
+	cr_expect(!pod_has_others(&store, &member, NULL) && !pod_others_run(&store, &member));
 	cr_assert(store_remove(&store, "one", one.sid, &(struct store_lock)STORE_LOCK_NONE, &err) ==
 		  0);
-	cr_expect(!pod_has_others(&store, &member));
+	cr_expect(!pod_has_others(&store, &member, NULL));
 }
