@@ -92,3 +92,33 @@ ctr_run() {
 task_stopped() {
 	ctr_command task ls | grep -q "$1 .*STOPPED"
 }
+
+monitors() {
+	pgrep -c -f '^kata-proxy monitor ' || true
+}
+
+# kubernetes' way, without its client: annotations say which container is of which pod.
+@test "a pod's containers by CRI annotations have one machine" {
+	local -a member=(--annotation io.kubernetes.cri.container-type=container
+		--annotation io.kubernetes.cri.sandbox-id=pod)
+	local before
+
+	before=$(monitors)
+	ctr_run -d --annotation io.kubernetes.cri.container-type=sandbox \
+		--annotation io.kubernetes.cri.sandbox-id=pod "$work/bundle/rootfs" pod sleep 1000
+	pid=$(ctr_command task ls | awk '$1 == "pod" { print $2 }')
+	member+=(--with-ns "network:/proc/$pid/ns/net" --with-ns "ipc:/proc/$pid/ns/ipc")
+	ctr_run -d "${member[@]}" "$work/bundle/rootfs" one sh -c \
+		'trap "exit 9" TERM; while :; do sleep 0.2; done'
+	expect 3 ctr_run --rm "${member[@]}" "$work/bundle/rootfs" two sh -c 'exit 3'
+	! has_vm || same "$(monitors)" $((before + 1))
+	expect 0 ctr_command task exec --exec-id e1 one true
+	expect 0 ctr_command task kill --signal SIGTERM one
+	eventually 20 task_stopped one
+	expect 0 ctr_command task delete one
+	has "$stderr" 'exit code 9'
+	expect 0 ctr_command task kill --signal SIGKILL pod
+	eventually 20 task_stopped pod
+	run ctr_command task delete pod
+	expect 0 ctr_command container delete one pod
+}

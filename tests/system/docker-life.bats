@@ -258,3 +258,32 @@ detached() {
 		((BASH_REMATCH[2] >= 5))
 	fi
 }
+
+@test "containers share a machine by --network, --pid and --ipc container:X" {
+	docker run -d --name first --runtime kata-runtime --network none --ipc shareable img \
+		sh -c 'echo shared >/dev/shm/x; exec sleep 1000' >/dev/null
+	expect 0 docker run --rm --runtime kata-runtime --network container:first \
+		--pid container:first --ipc container:first img \
+		sh -c 'cat /dev/shm/x; ps | grep -c "[s]leep 1000"'
+	same "$output" $'shared\n1'
+	docker run -d --name second --runtime kata-runtime --network container:first img sh -c \
+		'trap "exit 6" TERM; while :; do sleep 0.2; done' >/dev/null
+	# The machine of the second one outlives a restart of the first, which gets another.
+	expect 0 docker restart -t 0 first
+	expect 0 docker exec second true
+	expect 0 docker exec first true
+	expect 0 docker stop -t 20 second
+	container_exited second 6
+	expect 0 docker rm -f first second
+}
+
+@test "what cannot share a machine is refused by name" {
+	vm_only
+	docker run -d --name outside --runtime runc --network none img sleep 1000 >/dev/null
+	docker run -d --name first --runtime kata-runtime --network none img sleep 1000 >/dev/null
+	expect 125 docker run --rm --runtime kata-runtime --network container:outside img true
+	has "$stderr" 'which is no running container of kata-runtime'
+	expect 125 docker run --rm --runtime kata-runtime --network none --pid container:first img true
+	has "$stderr" 'but not its network'
+	expect 0 docker rm -f outside first
+}
