@@ -20,7 +20,9 @@
 #define LAUNCH_CAUSE "cause"         /* file that gets the cause of death */
 #define LAUNCH_NET "net"             /* and a number from 0: a tap device's queue */
 #define LAUNCH_VHOST "vhost"         /* and the same number: /dev/vhost-net for it */
-#define LAUNCH_LOG_AGENT "log-agent" /* logs the worker writes for others */
+#define LAUNCH_VSOCK "vsock"         /* /dev/vhost-vsock with the guest's CID */
+#define LAUNCH_VSOCK_LISTENING "vsock-listening" /* the port for that guest */
+#define LAUNCH_LOG_AGENT "log-agent"             /* logs the worker writes for others */
 #define LAUNCH_LOG_CONSOLE "log-console"
 #define LAUNCH_LOG_QEMU "log-qemu"
 #define LAUNCH_LOG_VIRTIOFSD "log-virtiofsd"
@@ -29,6 +31,7 @@
 enum launch_link {
 	LAUNCH_LINK_VIRTIO_SERIAL,
 	LAUNCH_LINK_VHOST_USER_VSOCK, /* the worker is the guest's vsock device */
+	LAUNCH_LINK_VHOST_VSOCK,      /* the host's kernel is; the worker listens at a port */
 	LAUNCH_LINK_COUNT
 };
 

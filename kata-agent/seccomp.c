@@ -69,15 +69,19 @@ int seccomp_load(const struct msg_seccomp *filter, struct error *err)
 #define ANSWER(action) BPF_STMT(BPF_RET | BPF_K, action)
 
 /*
- * socket(AF_VSOCK) fails as where there is no vsock. Every architecture that the kernel runs has
- * the call; of 32 bit x86 also socketcall(), whose arguments cannot be seen, so that its socket()
- * is unknown and the C library uses the plain call.
+ * socket(AF_VSOCK) fails as where there is no vsock, and io_uring is unknown, since it makes
+ * sockets that no filter sees; its number is the same everywhere. Every architecture that the
+ * kernel runs has the plain call; of 32 bit x86 also socketcall(), whose arguments cannot be seen,
+ * so that its socket() is unknown and the C library uses the plain call.
  */
 int seccomp_refuse_vsock(struct error *err)
 {
 	struct sock_filter code[] = {
-		LOAD(arch),
+		LOAD(nr),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~UINT32_C(0x40000000)), /* x32's mark */
 #if defined(__x86_64__)
+		IF(SYS_io_uring_setup, 14, 0),
+		LOAD(arch),
 		IF(AUDIT_ARCH_I386, 0, 5),
 		LOAD(nr),
 		IF(359 /* socket */, 6, 0),
@@ -88,6 +92,7 @@ int seccomp_refuse_vsock(struct error *err)
 		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~UINT32_C(0x40000000)), /* x32's mark */
 		IF(SYS_socket, 0, 2),
 #else
+		IF(SYS_io_uring_setup, 6, 0),
 		LOAD(nr),
 		IF(SYS_socket, 0, 2),
 #endif
@@ -95,9 +100,7 @@ int seccomp_refuse_vsock(struct error *err)
 		IF(AF_VSOCK, 1, 0),
 		ANSWER(SECCOMP_RET_ALLOW),
 		ANSWER(SECCOMP_RET_ERRNO | EAFNOSUPPORT),
-#if defined(__x86_64__)
 		ANSWER(SECCOMP_RET_ERRNO | ENOSYS),
-#endif
 	};
 	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
 

@@ -20,7 +20,7 @@ int seccomp_load(const struct msg_seccomp *filter, struct error *err);
 
 /*
  * Makes vsock unknown to the calling process, for ever: the host behind it is the agent's to talk
- * to alone. On the same conditions.
+ * to alone. With it goes io_uring, which makes sockets past every filter. On the same conditions.
  */
 int seccomp_refuse_vsock(struct error *err);
 

@@ -13,7 +13,7 @@ static int usage(FILE *to, int status)
 {
 	fputs("usage: kata-proxy monitor SANDBOX\n"
 	      "       kata-proxy worker SANDBOX [--debug] [--guest-debug] [--seccomp-log]\n"
-	      "                         [--vhost-user-vsock]\n"
+	      "                         [--vhost-user-vsock] [--vhost-vsock=CID]\n"
 	      "       kata-proxy --version\n"
 	      "It is started by kata-runtime, with descriptors; see kata-proxy(8).\n",
 	      to);

@@ -311,9 +311,8 @@ static const struct agent_link_ops link_ops = {
 
 /* --- start and end ---------------------------------------------------------------------------- */
 
-int proxy_start(struct proxy *proxy, uv_loop_t *loop, int link_fd, const uint8_t key[FRAME_KEY],
-		int listen_fd, uid_t shim_uid, const struct proxy_ops *ops, void *owner,
-		struct error *err)
+int proxy_start(struct proxy *proxy, uv_loop_t *loop, int listen_fd, uid_t shim_uid,
+		const struct proxy_ops *ops, void *owner, struct error *err)
 {
 	int r;
 
@@ -321,8 +320,7 @@ int proxy_start(struct proxy *proxy, uv_loop_t *loop, int link_fd, const uint8_t
 				 .ops = ops,
 				 .owner = owner,
 				 .listen_fd = listen_fd,
-				 .shim_uid = shim_uid,
-				 .link_open = true };
+				 .shim_uid = shim_uid };
 	r = uv_poll_init(loop, &proxy->listener, listen_fd); /* makes it non-blocking */
 	if (r == 0)
 		r = uv_poll_start(&proxy->listener, UV_READABLE, on_connection);
@@ -333,7 +331,17 @@ int proxy_start(struct proxy *proxy, uv_loop_t *loop, int link_fd, const uint8_t
 	proxy->accept_again.data = proxy;
 	uv_timer_init(loop, &proxy->farewell);
 	proxy->farewell.data = proxy;
-	return agent_link_open(&proxy->link, loop, link_fd, key, &link_ops, proxy, err);
+	return 0;
+}
+
+int proxy_link(struct proxy *proxy, int fd, const uint8_t key[FRAME_KEY], struct error *err)
+{
+	int r = agent_link_open(&proxy->link, proxy->loop, fd, key, &link_ops, proxy, err);
+
+	if (r < 0)
+		return r;
+	proxy->link_made = proxy->link_open = true;
+	return 0;
 }
 
 /* Closes those of a list that are left. A closing client leaves the list in a later callback. */
@@ -383,7 +391,8 @@ void proxy_end(struct proxy *proxy, const char *text)
 		return;
 	proxy->ending = true;
 	proxy->link_open = false;
-	agent_link_close(&proxy->link);
+	if (proxy->link_made)
+		agent_link_close(&proxy->link);
 	refuse_waiting(proxy, text);
 	uv_close((uv_handle_t *)&proxy->listener, on_listener_closed);
 	uv_close((uv_handle_t *)&proxy->accept_again, NULL);

@@ -52,17 +52,18 @@ struct proxy {
 	struct client *leaving; /* those that only take their last frames */
 	unsigned n_clients;     /* of both lists */
 	uint32_t last_number;
-	bool link_open, ending;
+	bool link_made, link_open, ending;
 };
 
 /*
- * Takes the agent's link, with the key of its HELLO, and the listening socket, and works until
- * proxy_end(). shim_uid and root are the users whose connections are taken. After an error the
- * process cannot go on.
+ * Takes the listening socket, and works until proxy_end(). shim_uid and root are the users whose
+ * connections are taken. After an error the process cannot go on.
  */
-int proxy_start(struct proxy *proxy, uv_loop_t *loop, int link_fd, const uint8_t key[FRAME_KEY],
-		int listen_fd, uid_t shim_uid, const struct proxy_ops *ops, void *owner,
-		struct error *err);
+int proxy_start(struct proxy *proxy, uv_loop_t *loop, int listen_fd, uid_t shim_uid,
+		const struct proxy_ops *ops, void *owner, struct error *err);
+
+/* Takes the agent's link, once, with the key of its HELLO. Clients wait until it is there. */
+int proxy_link(struct proxy *proxy, int fd, const uint8_t key[FRAME_KEY], struct error *err);
 
 /*
  * Tells every client CLOSE(VM_ENDED) with the text, which is UTF-8 of at most 1000 bytes, and

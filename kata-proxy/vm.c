@@ -38,6 +38,8 @@ static const struct {
 	[VM_FD_MONITOR] = { LAUNCH_MONITOR, false },
 	[VM_FD_SLOT] = { LAUNCH_SLOT, false },
 	[VM_FD_CAUSE] = { LAUNCH_CAUSE, true },
+	[VM_FD_VSOCK] = { LAUNCH_VSOCK, false },
+	[VM_FD_VSOCK_LISTENING] = { LAUNCH_VSOCK_LISTENING, false },
 	[VM_FD_LOG_AGENT] = { LAUNCH_LOG_AGENT, false },
 	[VM_FD_LOG_CONSOLE] = { LAUNCH_LOG_CONSOLE, false },
 	[VM_FD_LOG_QEMU] = { LAUNCH_LOG_QEMU, false },
@@ -144,6 +146,9 @@ int vm_take(struct vm *vm, struct msg_launch *launch, const int *fds, size_t cou
 		return error_say(err, EBADMSG, "LAUNCH has no arguments for QEMU");
 	if (launch->virtiofsd_args.count > 0 && vm->fds[VM_FD_VIRTIOFSD] < 0)
 		return error_say(err, EBADMSG, "LAUNCH has no descriptor %s", LAUNCH_VIRTIOFSD);
+	if (launch->link == LAUNCH_LINK_VHOST_VSOCK &&
+	    (vm->fds[VM_FD_VSOCK] < 0 || vm->fds[VM_FD_VSOCK_LISTENING] < 0 || launch->cid == 0))
+		return error_say(err, EBADMSG, "LAUNCH has no CID or descriptors for vhost-vsock");
 	if (launch->uid_base == 0)
 		return error_say(err, EBADMSG, "LAUNCH's uid block begins with root");
 	return 0;
@@ -177,8 +182,13 @@ static int make_pair(int *ret_one, int *ret_other, const char *whose, struct err
 }
 
 /* The agent's link: a port whose socket QEMU listens at, or vhost-user between both. */
-static int make_agent_link(struct links *links, const struct vm *vm, struct error *err)
+static int make_agent_link(struct links *links, struct vm *vm, struct error *err)
 {
+	if (vm->launch->link == LAUNCH_LINK_VHOST_VSOCK) {
+		links->agent_qemu = steal_fd(&vm->fds[VM_FD_VSOCK]);
+		links->agent_worker = steal_fd(&vm->fds[VM_FD_VSOCK_LISTENING]);
+		return 0;
+	}
 	if (vm->launch->link == LAUNCH_LINK_VHOST_USER_VSOCK) {
 		links->vsock_state = vsock_link_make_state(err);
 		if (links->vsock_state < 0)
@@ -194,7 +204,7 @@ static int make_agent_link(struct links *links, const struct vm *vm, struct erro
 	return links->agent_worker < 0 ? links->agent_worker : 0;
 }
 
-static int links_make(struct links *links, const struct vm *vm, struct error *err)
+static int links_make(struct links *links, struct vm *vm, struct error *err)
 {
 	int r = 0;
 
@@ -288,8 +298,8 @@ int vm_restart_worker(struct vm *vm, struct error *err)
 {
 	CLEANUP(fd_close) int link = -1;
 
-	/* The vsock device's socket is kept, since QEMU makes no other. */
-	if (vm->launch->link == LAUNCH_LINK_VHOST_USER_VSOCK)
+	/* QEMU makes no other socket for a vsock device, and a port may be listened at once. */
+	if (vm->launch->link != LAUNCH_LINK_VIRTIO_SERIAL)
 		return start_worker(vm, &link, err);
 	link = monitor_root_connect_agent(err);
 	return link < 0 ? link : start_worker(vm, &link, err);
@@ -313,10 +323,9 @@ static int keep_for_workers(struct vm *vm, struct links *links, struct error *er
 	fds[WORKER_FD_LOG] = fcntl(START_FD_LOG, F_DUPFD_CLOEXEC, START_FD_LOG + 1);
 	if (fds[WORKER_FD_LOG] < 0)
 		return error_set(err, errno, "copy the log's descriptor");
-	if (vm->launch->link == LAUNCH_LINK_VHOST_USER_VSOCK) {
+	if (vm->launch->link != LAUNCH_LINK_VIRTIO_SERIAL)
 		fds[WORKER_FD_AGENT] = steal_fd(&links->agent_worker);
-		fds[WORKER_FD_PARKED + VSOCK_SLOT_STATE] = steal_fd(&links->vsock_state);
-	}
+	fds[WORKER_FD_PARKED + VSOCK_SLOT_STATE] = steal_fd(&links->vsock_state);
 	fds[WORKER_FD_CLIENTS] = steal_fd(&vm->fds[VM_FD_CLIENTS]);
 	fds[WORKER_FD_CONSOLE] = steal_fd(&links->console_worker);
 	fds[WORKER_FD_QEMU_STDERR] = steal_fd(&links->qemu_stderr[0]);

@@ -26,6 +26,7 @@
 #include "kata-proxy/park.h"
 #include "kata-proxy/proxy.h"
 #include "kata-proxy/vsock-link.h"
+#include "kata-proxy/vsock-port.h"
 
 enum {
 	CAUSE_MS = 400,  /* from the link's end to the monitor's word */
@@ -35,6 +36,8 @@ enum {
 	REASON_MAX = 1000,
 };
 
+#define CID_OPTION "--vhost-vsock="
+
 /* How Linux begins its last words. */
 #define PANIC "Kernel panic"
 
@@ -42,7 +45,10 @@ struct worker {
 	uv_loop_t loop;
 	struct proxy proxy;
 	struct vsock_link vsock;
-	bool is_vsock; /* we are the guest's vsock device */
+	bool is_vsock;          /* we are the guest's vsock device */
+	uint32_t cid;           /* 0, or the guest dials our port from there */
+	struct vsock_port port; /* then */
+	uint8_t key[FRAME_KEY];
 	int parked[PARK_SLOTS];
 	struct output console, qemu, virtiofsd;
 	struct lines agent;         /* the agent's log records */
@@ -64,7 +70,7 @@ void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1
 	static char program[] = "kata-proxy", worker[] = "worker";
 	static char debug[] = "--debug", guest_debug[] = "--guest-debug";
 	static char seccomp_log[] = "--seccomp-log";
-	static char vsock[] = "--vhost-user-vsock";
+	static char vsock[] = "--vhost-user-vsock", cid[sizeof(CID_OPTION) + 10];
 	size_t n = 0;
 
 	args[n++] = program;
@@ -78,6 +84,10 @@ void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1
 		args[n++] = seccomp_log;
 	if (launch->link == LAUNCH_LINK_VHOST_USER_VSOCK)
 		args[n++] = vsock;
+	if (launch->link == LAUNCH_LINK_VHOST_VSOCK) {
+		snprintf(cid, sizeof(cid), CID_OPTION "%u", launch->cid);
+		args[n++] = cid;
+	}
 	args[n] = NULL;
 }
 
@@ -135,6 +145,8 @@ static void end_loop(struct worker *w, const char *reason)
 	proxy_end(&w->proxy, reason);
 	if (w->is_vsock)
 		vsock_link_close(&w->vsock);
+	if (w->cid != 0)
+		vsock_port_close(&w->port);
 	output_close(&w->console);
 	output_close(&w->qemu);
 	output_close(&w->virtiofsd);
@@ -306,22 +318,36 @@ static int open_outputs(struct worker *w, struct error *err)
 	return r;
 }
 
-/* The descriptor of the agent's link, on which all is alike above. */
+static void on_guest(struct vsock_port *port, int fd)
+{
+	struct worker *w = port->owner;
+	struct error err;
+
+	if (proxy_link(&w->proxy, fd, w->key, &err) < 0)
+		on_link_ended(&w->proxy, &err);
+}
+
+/* The agent's link by one of three drivers; a descriptor is all that is known of it above. */
 static int open_link(struct worker *w, struct error *err)
 {
-	return w->is_vsock ? vsock_link_open(&w->vsock, &w->loop, WORKER_FD_AGENT, WORKER_FD_PARK,
-					     w->parked, err)
-			   : WORKER_FD_AGENT;
+	int fd = WORKER_FD_AGENT;
+
+	if (w->cid != 0)
+		return vsock_port_open(&w->port, &w->loop, WORKER_FD_AGENT, w->cid, on_guest, w,
+				       err);
+	if (w->is_vsock)
+		fd = vsock_link_open(&w->vsock, &w->loop, WORKER_FD_AGENT, WORKER_FD_PARK,
+				     w->parked, err);
+	return fd < 0 ? fd : proxy_link(&w->proxy, fd, w->key, err);
 }
 
 /* Everything the loop will serve. After an error the process ends. */
 static int start(struct worker *w, struct error *err)
 {
-	uint8_t key[FRAME_KEY];
-	int link, r = loop_start(&w->loop, err);
+	int r = loop_start(&w->loop, err);
 
 	if (r == 0)
-		r = park_receive_key(WORKER_FD_PARK, key, err);
+		r = park_receive_key(WORKER_FD_PARK, w->key, err);
 	/* Large buffers go back to the system at once, so that the bound in proxy.h holds. */
 	mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);
 	if (r < 0)
@@ -343,11 +369,9 @@ static int start(struct worker *w, struct error *err)
 	w->cause_poll.data = w;
 	w->cause_timer.data = w;
 	w->term.data = w;
-	link = open_link(w, err);
-	if (link < 0)
-		return link;
-	return proxy_start(&w->proxy, &w->loop, link, key, WORKER_FD_CLIENTS,
-			   getuid() - UID_PROXY + UID_SHIM, &proxy_ops, w, err);
+	r = proxy_start(&w->proxy, &w->loop, WORKER_FD_CLIENTS, getuid() - UID_PROXY + UID_SHIM,
+			&proxy_ops, w, err);
+	return r < 0 ? r : open_link(w, err);
 }
 
 static bool flag(int argc, char *const args[], const char *name)
@@ -356,6 +380,17 @@ static bool flag(int argc, char *const args[], const char *name)
 		if (str_eq(args[i], name))
 			return true;
 	return false;
+}
+
+/* The guest's CID, 0 when none is given. */
+static uint32_t find_cid(int argc, char *const args[])
+{
+	uint64_t cid = 0;
+
+	for (int i = 1; i < argc; i++)
+		if (str_starts(args[i], CID_OPTION))
+			str_to_u64(args[i] + strlen(CID_OPTION), UINT32_MAX, &cid);
+	return (uint32_t)cid;
 }
 
 int worker_run(int argc, char *const args[])
@@ -369,6 +404,7 @@ int worker_run(int argc, char *const args[])
 	log_context(args[0], NULL, NULL);
 	w.guest_debug = flag(argc, args, "--guest-debug");
 	w.is_vsock = flag(argc, args, "--vhost-user-vsock");
+	w.cid = find_cid(argc, args);
 	for (int i = 0; i < PARK_SLOTS; i++) /* before anything else can have these numbers */
 		w.parked[i] = given(WORKER_FD_PARKED + i);
 	r = confine(&err);

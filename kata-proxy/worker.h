@@ -14,7 +14,7 @@
 /* Behind the last number a worker's descriptor may have. */
 enum { WORKER_FD_COUNT = WORKER_FD_PARKED + PARK_SLOTS };
 
-enum { WORKER_ARGS_MAX = 7 };
+enum { WORKER_ARGS_MAX = 8 };
 
 /* Its argument vector for a VM: borrows from launch; args has WORKER_ARGS_MAX + 1 places. */
 void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1]);

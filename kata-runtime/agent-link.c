@@ -13,19 +13,33 @@ const char *agent_link_name(enum launch_link link)
 	static const char *const names[LAUNCH_LINK_COUNT] = {
 		[LAUNCH_LINK_VIRTIO_SERIAL] = "virtio-serial",
 		[LAUNCH_LINK_VHOST_USER_VSOCK] = "vhost-user-vsock",
+		[LAUNCH_LINK_VHOST_VSOCK] = "vhost-vsock",
 	};
 
 	return names[link];
 }
 
-int agent_link_choose(uint32_t wanted, struct agent_link *ret, struct error *err)
+int agent_link_choose(uint32_t wanted, const char *sid, struct agent_link *ret, struct error *err)
 {
-	(void)err;
-	*ret = (struct agent_link){ .link = LAUNCH_LINK_VIRTIO_SERIAL };
-	if (wanted == AGENT_LINK_VHOST_USER_VSOCK)
-		ret->link = LAUNCH_LINK_VHOST_USER_VSOCK;
+	static const enum launch_link links[] = {
+		[AGENT_LINK_AUTO] = LAUNCH_LINK_VIRTIO_SERIAL,
+		[AGENT_LINK_VIRTIO_SERIAL] = LAUNCH_LINK_VIRTIO_SERIAL,
+		[AGENT_LINK_VHOST_USER_VSOCK] = LAUNCH_LINK_VHOST_USER_VSOCK,
+		[AGENT_LINK_VHOST_VSOCK] = LAUNCH_LINK_VHOST_VSOCK,
+	};
+
+	*ret = (struct agent_link)AGENT_LINK_NONE;
+	ret->link = links[wanted];
+	if (ret->link == LAUNCH_LINK_VHOST_VSOCK &&
+	    vhost_vsock_claim(sid, NULL, &ret->vsock, err) < 0)
+		return error_prefix(err, "agent_link \"vhost-vsock\"");
 	snprintf(ret->reason, sizeof(ret->reason), "%s",
 		 wanted == AGENT_LINK_AUTO ? "auto: it works on every host"
 					   : "the configuration says so");
 	return 0;
+}
+
+void agent_link_release(struct agent_link *link)
+{
+	vhost_vsock_release(&link->vsock);
 }

@@ -6,18 +6,28 @@
 
 #include "common/error.h"
 #include "common/launch.h"
+#include "kata-runtime/vhost-vsock.h"
 
 enum { AGENT_LINK_REASON_MAX = 256 };
 
 struct agent_link {
 	enum launch_link link;
 	char reason[AGENT_LINK_REASON_MAX]; /* one sentence */
+	struct vhost_vsock vsock;           /* claimed for LAUNCH_LINK_VHOST_VSOCK */
 };
+#define AGENT_LINK_NONE \
+	{ \
+		.vsock = VHOST_VSOCK_NONE \
+	}
 
-/* "virtio-serial", "vhost-user-vsock": as the configuration calls it. */
+/* "virtio-serial", "vhost-user-vsock", "vhost-vsock": as the configuration calls it. */
 const char *agent_link_name(enum launch_link link);
 
-/* Decides. wanted is a value of enum config_agent_link. */
-int agent_link_choose(uint32_t wanted, struct agent_link *ret, struct error *err);
+/*
+ * Decides, and claims what the link needs for the sandbox. wanted is a value of enum
+ * config_agent_link. Negative: what it names cannot be had here.
+ */
+int agent_link_choose(uint32_t wanted, const char *sid, struct agent_link *ret, struct error *err);
+void agent_link_release(struct agent_link *link);
 
 #endif

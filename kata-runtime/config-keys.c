@@ -7,7 +7,8 @@
 
 /* In the order of the enums in config.h. */
 static const char *const accelerators[] = { "auto", "kvm", "tcg", NULL };
-static const char *const agent_links[] = { "auto", "virtio-serial", "vhost-user-vsock", NULL };
+static const char *const agent_links[] = { "auto", "virtio-serial", "vhost-user-vsock",
+					   "vhost-vsock", NULL };
 static const char *const caches[] = { "none", "auto", "always", NULL };
 static const char *const shared_filesystems[] = { "virtio-fs", "virtio-fs-mknod", NULL };
 static const char *const uid_modes[] = { "private", "shared", NULL };
@@ -67,7 +68,8 @@ const struct config_key config_keys[] = {
 	  .choices = agent_links,
 	  .meaning = "How kata-proxy reaches the agent in the guest. virtio-serial: a port of that "
 		     "device. vhost-user-vsock: AF_VSOCK in the guest; kata-proxy's worker is the "
-		     "device and maps the guest's memory for it. auto: virtio-serial." },
+		     "device and maps the guest's memory for it. vhost-vsock: the same by the "
+		     "host's module vhost_vsock. auto: virtio-serial." },
 	{ .section = "hypervisor",
 	  .name = "default_vcpus",
 	  .type = CONFIG_NUMBER,

@@ -116,6 +116,8 @@ static int add_kernel(struct argv *argv, const struct qemu_config *config, struc
 	/* The agent looks for a virtio-serial port when nothing is said. */
 	if (config->link == LAUNCH_LINK_VHOST_USER_VSOCK)
 		snprintf(link, sizeof(link), " " LAUNCH_KERNEL_LINK "%d", LAUNCH_VSOCK_PORT);
+	else if (config->link == LAUNCH_LINK_VHOST_VSOCK)
+		snprintf(link, sizeof(link), " " LAUNCH_KERNEL_LINK "%u", config->cid);
 	if (config->tsc_khz > 0)
 		snprintf(tsc, sizeof(tsc), " tsc_early_khz=%u", config->tsc_khz);
 	argv_add(argv, "-kernel");
@@ -142,6 +144,12 @@ static void add_links(struct argv *argv, const struct qemu_config *config)
 	argv_add(argv, "-chardev");
 	argv_addf(argv, "socket,id=console,fd=%d", LAUNCH_FD_CONSOLE);
 	add_pair(argv, "-serial", "chardev:console");
+	if (config->link == LAUNCH_LINK_VHOST_VSOCK) {
+		argv_add(argv, "-device");
+		argv_addf(argv, "vhost-vsock-pci,guest-cid=%u,vhostfd=%d" VIRTIO, config->cid,
+			  LAUNCH_FD_AGENT);
+		return;
+	}
 	argv_add(argv, "-chardev");
 	if (config->link == LAUNCH_LINK_VHOST_USER_VSOCK) {
 		argv_addf(argv, "socket,id=agent,fd=%d", LAUNCH_FD_AGENT);

@@ -52,6 +52,7 @@ struct qemu_config {
 	const struct qemu_net *nets;
 	uint32_t n_nets;       /* at most LAUNCH_NET_MAX */
 	enum launch_link link; /* to the agent, behind LAUNCH_FD_AGENT */
+	uint32_t cid;          /* LAUNCH_LINK_VHOST_VSOCK: the guest's, and the host's port */
 	bool share;            /* there is a virtiofsd behind LAUNCH_FD_VIRTIOFS */
 	bool debug;            /* the guest kernel talks on its console */
 	uint32_t tsc_khz;      /* of the guest's time stamp counter; 0: it finds out by itself */

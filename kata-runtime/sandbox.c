@@ -223,21 +223,24 @@ static int choose_accelerator(const struct sandbox *s, enum accel *ret_accel, gi
 }
 
 /* Chooses the agent's link and notes it down for whoever asks for the state. */
-static int choose_link(const struct sandbox *s, uint32_t *ret_link, struct error *err)
+static int choose_link(const struct sandbox *s, struct agent_link *ret, struct cargo *cargo,
+		       struct error *err)
 {
-	struct agent_link link;
-	int r = agent_link_choose(s->config->hypervisor.agent_link, &link, err);
+	int r = agent_link_choose(s->config->hypervisor.agent_link, s->state->sid, ret, err);
 
+	if (r == 0 && ret->link == LAUNCH_LINK_VHOST_VSOCK)
+		r = cargo_add(cargo, LAUNCH_VSOCK, steal_fd(&ret->vsock.device));
+	if (r == 0 && ret->link == LAUNCH_LINK_VHOST_VSOCK)
+		r = cargo_add(cargo, LAUNCH_VSOCK_LISTENING, steal_fd(&ret->vsock.listening));
 	if (r < 0)
 		return r;
-	*ret_link = link.link;
-	log_debug("the agent's link", KV_S("link", agent_link_name(link.link)),
-		  KV_S("reason", link.reason));
-	return state_set_agent_link(s->state, agent_link_name(link.link), link.reason, err);
+	log_debug("the agent's link", KV_S("link", agent_link_name(ret->link)),
+		  KV_S("reason", ret->reason));
+	return state_set_agent_link(s->state, agent_link_name(ret->link), ret->reason, err);
 }
 
-static int make_qemu_args(const struct sandbox *s, struct msg_launch *launch, struct argv *argv,
-			  struct error *err)
+static int make_qemu_args(const struct sandbox *s, const struct agent_link *link,
+			  struct msg_launch *launch, struct argv *argv, struct error *err)
 {
 	const struct config *c = s->config;
 	struct qemu_net nets[LAUNCH_NET_MAX];
@@ -254,9 +257,8 @@ static int make_qemu_args(const struct sandbox *s, struct msg_launch *launch, st
 
 	if (r == 0 && qemu.accel == ACCEL_TCG)
 		qemu.tsc_khz = tsc_measure_khz();
-	if (r == 0)
-		r = choose_link(s, &launch->link, err);
-	qemu.link = (enum launch_link)launch->link;
+	launch->link = qemu.link = link->link;
+	launch->cid = qemu.cid = link->vsock.cid;
 	for (uint32_t i = 0; i < s->network->n_links; i++) {
 		memcpy(nets[i].mac, s->network->links[i].mac, sizeof(nets[i].mac));
 		nets[i].vhost = s->taps->vhosts[i] >= 0;
@@ -360,10 +362,13 @@ int sandbox_start(struct sandbox *s, int64_t deadline, struct error *err)
 	CLEANUP(argv_fini) struct argv qemu = { 0 };
 	CLEANUP(argv_fini) struct argv virtiofsd = { 0 };
 	struct msg_launch message = { 0 };
+	CLEANUP(agent_link_release) struct agent_link link = AGENT_LINK_NONE;
 	int r = collect(s, &cargo, err);
 
 	if (r == 0)
-		r = make_qemu_args(s, &message, &qemu, err);
+		r = choose_link(s, &link, &cargo, err);
+	if (r == 0)
+		r = make_qemu_args(s, &link, &message, &qemu, err);
 	if (r == 0)
 		r = make_virtiofsd_args(s, &message, &virtiofsd, err);
 	if (r == 0)

@@ -3,6 +3,7 @@ function marked @measurement yields: the row's key and a number. Each function i
 runtime after the other, again and again, and the table shows the medians."""
 import os
 import re
+import statistics
 import subprocess
 import threading
 import time
@@ -25,6 +26,7 @@ class Row:
 ROWS = [
     Row("run", "run /bin/true, from start to deleted", SECOND),
     Row("run.processes", "  checks, cgroups, network, our processes", SECOND),
+    Row("run.hello", "  from QEMU's start to the agent's hello", SECOND),
     Row("run.machine", "  QEMU, firmware, kernel unpacked", SECOND),
     Row("run.guest", "  guest kernel and agent", SECOND),
     Row("run.create", "  rootfs and process made in the guest", SECOND),
@@ -42,6 +44,10 @@ ROWS = [
     Row("exec.cpu", "  CPU of our host processes started for it", SECOND),
     Row("stdout", "stdout of an exec", RATE, 20e6),
     Row("stdin", "stdin of an exec", RATE),
+    Row("stdout.worker", "  CPU of the worker for a MB of it", SECOND),
+    Row("stdout.qemu", "  CPU of QEMU for a MB of it", SECOND),
+    Row("ping", "round trip through an exec", SECOND),
+    Row("ping.loaded", "  beside stdin of another one", SECOND, 0.002),
     Row("pss", "PSS of all proxy and shim processes", MEMORY, 3 << 20),
     Row("pss.monitor", "  PSS of the monitor", MEMORY),
     Row("pss.worker", "  PSS of the worker", MEMORY),
@@ -73,7 +79,7 @@ def measurement(function):
 
 
 def is_kata(runtime):
-    return runtime.name == "kata"
+    return runtime.is_kata
 
 
 # --- a whole life -------------------------------------------------------------------------------
@@ -109,6 +115,7 @@ def phases(runtime, began, took):
     created, _ = runtime.log("life", "runtime", "container created")
     uptime = int(re.search(r"\buptime_ms=(\d+)", runtime.log("life", "agent", "link is up")[1])[1])
     yield "run.processes", launched - began
+    yield "run.hello", link - launched
     yield "run.machine", link - launched - uptime / 1000
     yield "run.guest", uptime / 1000
     yield "run.create", created - link
@@ -131,8 +138,13 @@ def living(runtime, options):
         took, cpu = runtime.do("exec", "live", "/bin/true")
         yield "exec", took
         yield "exec.cpu", cpu
+    before = link_cpu(runtime)
     yield "stdout", read_rate(runtime, options.bytes)
+    for name, seconds in link_cpu(runtime).items():
+        yield "stdout." + name, (seconds - before[name]) / (options.bytes / 1e6)
     yield "stdin", write_rate(runtime, options.bytes)
+    yield "ping", round_trip(runtime)
+    yield "ping.loaded", loaded_round_trip(runtime, options.bytes)
     if is_kata(runtime):
         yield from memory_rows(runtime)
     runtime.delete("live", "--force")
@@ -159,6 +171,14 @@ def confinement(runtime, _):
     for line in told.stdout.splitlines():
         name, seconds = line.split()
         yield "confine." + name, float(seconds)
+
+
+def link_cpu(runtime):
+    """What the two processes at the link to the agent have used so far."""
+    if not is_kata(runtime):
+        return {}
+    processes = runtime.processes("live")
+    return {name: sum(map(cpu_seconds, processes[name])) for name in ("worker", "qemu")}
 
 
 # --- streams ------------------------------------------------------------------------------------
@@ -205,6 +225,43 @@ def write_rate(runtime, total):
     if not arrived:
         raise Failed("the process ended before it had read all of stdin")
     return total / took
+
+
+PINGS = 200
+
+
+def round_trip(runtime, wanted=lambda: True):
+    """The median of small writes to cat in an exec and back, as long as wanted() says, at most."""
+    (input_theirs, input_ours), (output_ours, output_theirs) = os.pipe(), os.pipe()
+    process = runtime.start("exec", "live", "cat", stdin=input_theirs, stdout=output_theirs)
+    os.close(input_theirs)
+    os.close(output_theirs)
+    times = []
+    for _ in range(PINGS):
+        began = time.perf_counter()
+        os.write(input_ours, bytes(32))
+        if len(os.read(output_ours, 32)) != 32:
+            raise Failed("the process did not echo 32 bytes")
+        times.append(time.perf_counter() - began)
+        if not wanted():
+            break
+    os.close(input_ours)
+    process.wait(SECONDS)
+    os.close(output_ours)
+    return statistics.median(times[1:] or times)  # the first one waits for the process
+
+
+def loaded_round_trip(runtime, total):
+    """The same while another exec's stdin is filled: a few bytes must not wait behind many."""
+    rates = []
+    bulk = threading.Thread(target=lambda: rates.append(write_rate(runtime, total)))
+    bulk.start()
+    try:
+        return round_trip(runtime, bulk.is_alive)
+    finally:
+        bulk.join()
+        if not rates:
+            raise Failed("the bulk beside it failed")
 
 
 def write_all(fd, total):

@@ -17,6 +17,7 @@ class Runtime:
     """An OCI runtime with a root and bundles of its own below a directory."""
 
     options = []
+    is_kata = False
 
     def __init__(self, name, program, directory):
         self.name, self.program = name, program
@@ -72,12 +73,15 @@ class Runtime:
 class Kata(Runtime):
     """kata-runtime, with a log of each component that tells when it did what."""
 
-    def __init__(self, name, program, directory):
+    is_kata = True
+
+    def __init__(self, name, program, directory, link="virtio-serial"):
         super().__init__(name, program, directory)
         self.logs = os.path.join(self.directory, "logs")
         self.config = os.path.join(self.directory, "configuration.json")
         with open(self.config, "w", encoding="utf-8") as file:
-            json.dump({"runtime": {"log_target": "file", "log_dir": self.logs}}, file)
+            json.dump({"hypervisor": {"agent_link": link},
+                       "runtime": {"log_target": "file", "log_dir": self.logs}}, file)
 
     def global_options(self):
         return [*super().global_options(), "--kata-config", self.config]
@@ -109,8 +113,9 @@ class Runsc(Runtime):
 
 
 def find(kata, directory):
-    """Those that this host has, kata-runtime first."""
-    found = [Kata("kata", kata, directory)]
+    """Those that this host has, kata-runtime first, with each link to its agent."""
+    found = [Kata("kata", kata, directory),
+             Kata("kata-vsock", kata, directory, "vhost-user-vsock")]
     for name, kind in (("runc", Runtime), ("runsc", Runsc)):
         program = shutil.which(name)
         if program is not None:

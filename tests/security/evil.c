@@ -34,6 +34,15 @@ static int try_vsock(char **words)
 	return say_result("vsock", fd);
 }
 
+/* io_uring makes sockets that no system call filter sees. */
+static int try_uring(char **words)
+{
+	static char parameters[120];
+
+	(void)words;
+	return say_result("uring", (int)syscall(SYS_io_uring_setup, 1, parameters));
+}
+
 /* CVE-2022-0358: a file made with the setgid bit in a directory of a group it is not in. */
 static int try_setgid(char **words)
 {
@@ -152,10 +161,15 @@ static const struct {
 	int arguments;
 	int (*run)(char **words);
 } deeds[] = {
-	{ "vsock", 0, try_vsock },     { "setgid", 1, try_setgid },
-	{ "devices", 1, try_devices }, { "hunt", 1, try_hunt },
-	{ "swap", 2, try_swap },       { "remount", 2, try_remount },
-	{ "share", 2, try_share },     { "descriptors", 0, try_descriptors },
+	{ "vsock", 0, try_vsock },
+	{ "setgid", 1, try_setgid },
+	{ "uring", 0, try_uring },
+	{ "devices", 1, try_devices },
+	{ "hunt", 1, try_hunt },
+	{ "swap", 2, try_swap },
+	{ "remount", 2, try_remount },
+	{ "share", 2, try_share },
+	{ "descriptors", 0, try_descriptors },
 };
 
 int main(int argc, char **argv)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -481,4 +482,20 @@ Test(escape, no_vsock_in_a_container)
 	run_sleeper(&create);
 	text = say(args);
 	cr_expect_str_eq(text, "vsock: EAFNOSUPPORT\n");
+}
+
+/* Nor behind the filter's back. Where there is no vsock at all there is nothing to hide. */
+Test(escape, no_uring_where_there_is_vsock)
+{
+	struct msg_create create = container((struct msg_process){ 0 });
+	static char *const args[] = { TEXT("evil"), TEXT("uring"), NULL };
+	CLEANUP(fd_close) int vsock = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CLEANUP(freep) char *text = NULL;
+
+	if (vsock < 0)
+		cr_skip("this kernel has no vsock");
+	bring_evil();
+	run_sleeper(&create);
+	text = say(args);
+	cr_expect_str_eq(text, "uring: ENOSYS\n");
 }

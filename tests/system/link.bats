@@ -62,8 +62,10 @@ maps_guest() {
 	runtime exec vsock cat /tmp/in | cmp - "$work/data"
 }
 
-@test "with vsock the worker maps the guest's memory" {
+@test "with vsock the worker maps the guest's memory, and has nothing more than its row" {
 	maps_guest vsock
+	expect 0 runtime privs vsock
+	same "$(jq -r '[.. | .process? // empty | select(test("worker"))] | unique[]' <<<"$output")" worker-vsock
 }
 
 @test "with virtio-serial it does not, and the guest has no vsock" {

@@ -123,6 +123,14 @@ Test(qemu_args, links)
 	cr_expect_not(holds(&argv, "virtio-serial") || holds(&argv, "virtserialport"));
 	cr_expect(strstr(behind(&argv, "-append"), " kata.link=vsock:1025 kata.link=vsock:9") !=
 		  NULL);
+	argv_fini(&argv);
+	config.link = LAUNCH_LINK_VHOST_VSOCK;
+	config.cid = 70000;
+	make(&config, &argv);
+	cr_expect_eq(count(&argv, "vhost-vsock-pci,guest-cid=70000,vhostfd=11,disable-legacy=on"),
+		     1);
+	cr_expect_not(holds(&argv, "id=agent") || holds(&argv, "virtio-serial"));
+	cr_expect(strstr(behind(&argv, "-append"), " kata.link=vsock:70000 ") != NULL);
 }
 
 Test(qemu_args, time_stamp_counter)
