@@ -1,4 +1,4 @@
-# podman with our runtime: storage of its own, one container at a time and no network. Here conmon is
+# podman with our runtime: storage of its own, containers and a pod, and no network. Here conmon is
 # the parent of containers and execs, and podman itself runs every other verb without any option.
 
 load lib.bash
@@ -109,4 +109,30 @@ status_in_podman() {
 	expect 0 podman_command rm main
 	expect 0 podman_command ps --all --quiet
 	same "$output" ''
+}
+
+# --- pods -----------------------------------------------------------------------------------
+
+pod_run() {
+	podman_command run --pod pod "$@"
+}
+
+@test "a pod is one virtual machine, and ends whole" {
+	expect 0 podman_command pod create --name pod --network none --share net,ipc,uts,pid \
+		--hostname pod-host --infra-image img --infra-command 'sleep 1000'
+	pod_run -d --name one img sh -c 'trap "exit 4" TERM; echo shared >/dev/shm/x
+		while :; do sleep 0.2; done'
+	expect 0 pod_run --rm img sh -c 'cat /dev/shm/x; hostname; ps | grep -c "[s]leep 1000"'
+	same "$output" $'shared\npod-host\n1'
+	expect 9 pod_run --name two img sh -c 'exit 9'
+	! has_vm || same "$(pgrep -c -f '^kata-proxy monitor ')" 2
+	expect 0 podman_command exec one true
+	# podman ends the infra container first.
+	expect 0 podman_command pod stop --time 10 pod
+	same "$(podman_command inspect --format '{{.State.ExitCode}}' one)" 4
+	! has_vm || same "$(pgrep -c -f '^kata-proxy monitor ')" 1
+	expect 0 podman_command pod start pod
+	expect 0 podman_command exec one cat /dev/shm/x
+	expect 0 podman_command pod rm --force --time 0 pod
+	! has_vm || same "$(pgrep -c -f '^kata-proxy monitor ')" 1
 }
