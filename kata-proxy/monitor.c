@@ -26,6 +26,7 @@
 #include "common/wire.h"
 #include "kata-proxy/crashes.h"
 #include "kata-proxy/monitor-root.h"
+#include "kata-proxy/park.h"
 #include "kata-proxy/vm.h"
 
 enum {
@@ -348,6 +349,27 @@ static void tell_cause(struct monitor *m, const char *cause)
 		await_end(m, VM_WORKER);
 }
 
+/* After the cause: the worker's last words, and who ended when behind the first. */
+static void tell_rest(struct monitor *m, enum vm_process first)
+{
+	char text[PARK_WORDS_SIZE + 512], one[64];
+	int n = 0;
+
+	vm_take_parked(&m->vm);
+	if (m->vm.last_words[0] != '\0')
+		n = snprintf(text, sizeof(text), "reason %s\n", m->vm.last_words);
+	for (enum vm_process i = 0; i < VM_PROCESS_COUNT; i++) {
+		if (i == first || !m->vm.children[i].ended)
+			continue;
+		vm_cause_text(&m->vm, i, one, sizeof(one));
+		n += snprintf(
+			text + n, sizeof(text) - (size_t)n, "then %s after %lld ms\n", one,
+			(long long)(m->vm.children[i].ended_ms - m->vm.children[first].ended_ms));
+	}
+	if (n > 0 && write(m->vm.fds[VM_FD_CAUSE], text, (size_t)n) != n)
+		log_warning("the order of ends was not written");
+}
+
 /* A child ended: finds the one to blame, tells, and returns the exit status. */
 static int mourn(struct monitor *m)
 {
@@ -375,6 +397,7 @@ static int mourn(struct monitor *m)
 		fdpass_send_error(m->control, &err);
 	}
 	tell_cause(m, cause);
+	tell_rest(m, process);
 	return well ? 0 : 1;
 }
 

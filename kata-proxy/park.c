@@ -5,11 +5,13 @@
 #include "kata-proxy/park.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/str.h"
 
 enum { TAKE_AT_ONCE = 64 };
 
@@ -41,15 +43,17 @@ int park_receive_key(int worker, uint8_t ret_key[FRAME_KEY], struct error *err)
 	return 0;
 }
 
-/* One packet: 1 with *ret_slot, or PARK_SLOTS when it is none of ours; 0 when there is none. */
-static int take_packet(int monitor, unsigned *ret_slot, int *ret_fd)
+/* A packet's first byte: the slot's number, or this one before words. */
+enum { WORDS = 0xff };
+
+/* One packet: its length with *ret_fd, or -1 when there is none. */
+static ssize_t take_packet(int monitor, char *bytes, size_t size, int *ret_fd)
 {
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control;
-	uint8_t slot = PARK_SLOTS;
-	struct iovec iov = { &slot, 1 };
+	struct iovec iov = { bytes, size };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = &control,
@@ -58,28 +62,42 @@ static int take_packet(int monitor, unsigned *ret_slot, int *ret_fd)
 	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
 
 	*ret_fd = -1;
-	if (n < 0)
-		return 0;
 	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
 	    c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
-	*ret_slot = n == 1 ? slot : PARK_SLOTS;
-	return 1;
+	return (msg.msg_flags & MSG_TRUNC) != 0 ? 0 : n;
 }
 
-void park_take(int monitor, int slots[PARK_SLOTS])
+void park_take(int monitor, int slots[PARK_SLOTS], char words[PARK_WORDS_SIZE])
 {
-	unsigned slot;
+	char bytes[PARK_WORDS_SIZE];
+	ssize_t n;
 	int fd;
 
-	for (int i = 0; i < TAKE_AT_ONCE && take_packet(monitor, &slot, &fd) > 0; i++) {
-		if (slot >= PARK_SLOTS) {
-			fd_close(&fd);
+	for (int i = 0; i < TAKE_AT_ONCE; i++) {
+		n = take_packet(monitor, bytes, sizeof(bytes), &fd);
+		if (n < 0)
+			return;
+		if (n == 1 && (uint8_t)bytes[0] < PARK_SLOTS) {
+			fd_close(&slots[(uint8_t)bytes[0]]);
+			slots[(uint8_t)bytes[0]] = fd;
 			continue;
 		}
-		fd_close(&slots[slot]);
-		slots[slot] = fd;
+		fd_close(&fd);
+		if (n > 1 && (uint8_t)bytes[0] == WORDS && words[0] == '\0')
+			str_escape(words, PARK_WORDS_SIZE, bytes + 1, (size_t)n - 1);
 	}
+}
+
+void park_say(int worker, const char *text)
+{
+	char bytes[PARK_WORDS_SIZE];
+	int n = snprintf(bytes, sizeof(bytes), "%c%s", WORDS, text);
+
+	/* Best effort: the log has it, too. */
+	if (send(worker, bytes, (size_t)n < sizeof(bytes) ? (size_t)n : sizeof(bytes) - 1,
+		 MSG_NOSIGNAL) < 0)
+		return;
 }
 
 int park_put(int worker, unsigned slot, int fd)

@@ -1,7 +1,7 @@
 /*
  * What outlives a worker: descriptors that it parks with the monitor, which gives them to the next
- * worker at the same slots, and the key of the link's HELLOs. A packet each way and nothing else:
- * the monitor looks at one byte, the slot's number, and never at what it keeps.
+ * worker at the same slots, the worker's last words, and the key of the link's HELLOs. Packets and
+ * nothing else: the monitor looks at one byte, the slot's number, and never at what it keeps.
  */
 #ifndef KATA_PROXY_PARK_H
 #define KATA_PROXY_PARK_H
@@ -16,8 +16,14 @@ int park_open(int *ret_monitor, int *ret_worker, struct error *err);
 /* Monitor: tells the worker that is started next the key. Harmless when an earlier one waits. */
 int park_send_key(int monitor, const uint8_t key[FRAME_KEY], struct error *err);
 
-/* Monitor: takes what was parked into slots[], -1 where nothing is. Other packets are dropped. */
-void park_take(int monitor, int slots[PARK_SLOTS]);
+/* Of the worker's last words, the end included. */
+enum { PARK_WORDS_SIZE = 1024 };
+
+/*
+ * Monitor: takes what was parked into slots[], -1 where nothing is, and last words, printable, if
+ * none came before. Other packets are dropped.
+ */
+void park_take(int monitor, int slots[PARK_SLOTS], char words[PARK_WORDS_SIZE]);
 
 /* Worker: the key, which is there from its start. */
 int park_receive_key(int worker, uint8_t ret_key[FRAME_KEY], struct error *err);
@@ -27,5 +33,8 @@ int park_receive_key(int worker, uint8_t ret_key[FRAME_KEY], struct error *err);
  * 0 or a negative errno.
  */
 int park_put(int worker, unsigned slot, int fd);
+
+/* Worker: why the VM ended, for the file that tells the cause; text is cut. */
+void park_say(int worker, const char *text);
 
 #endif

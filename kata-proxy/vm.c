@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/deadline.h"
 #include "common/launch.h"
 #include "common/privsep.h"
 #include "common/str.h"
@@ -307,7 +308,7 @@ int vm_restart_worker(struct vm *vm, struct error *err)
 
 void vm_take_parked(struct vm *vm)
 {
-	park_take(vm->park, &vm->worker_fds[WORKER_FD_PARKED]);
+	park_take(vm->park, &vm->worker_fds[WORKER_FD_PARKED], vm->last_words);
 }
 
 /* Keeps what every worker is started with. */
@@ -393,6 +394,7 @@ void vm_reaped(struct vm *vm, pid_t pid, int status)
 		if (child->pid == pid && !child->ended) {
 			child->ended = true;
 			child->status = status;
+			child->ended_ms = deadline_now_ms();
 		}
 	}
 }

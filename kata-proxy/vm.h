@@ -13,6 +13,7 @@
 #include "common/launch.h"
 #include "common/frame.h"
 #include "common/protocol.h"
+#include "kata-proxy/park.h"
 #include "kata-proxy/worker.h"
 
 /* The descriptors of LAUNCH, in the order of common/launch.h. */
@@ -44,16 +45,18 @@ struct vm_child {
 	pid_t pid; /* 0: never started */
 	bool ended;
 	int status; /* as waitpid(2), once ended */
+	int64_t ended_ms;
 };
 
 struct vm {
 	struct msg_launch *launch; /* owned */
 	int fds[VM_FD_COUNT];
-	int self;                        /* the kata-proxy program */
-	int cause_pipe;                  /* tells the worker the cause of death; write end */
-	int park;                        /* the socket of park.h */
-	uint8_t key[FRAME_KEY];          /* of every worker's HELLO */
-	int worker_fds[WORKER_FD_COUNT]; /* what a worker is started with; its link is made anew */
+	int self;                         /* the kata-proxy program */
+	int cause_pipe;                   /* tells the worker the cause of death; write end */
+	int park;                         /* the socket of park.h */
+	char last_words[PARK_WORDS_SIZE]; /* of the worker, about the VM's end; from the guest */
+	uint8_t key[FRAME_KEY];           /* of every worker's HELLO */
+	int worker_fds[WORKER_FD_COUNT];  /* what a worker is started with; its link is made anew */
 	struct vm_child children[VM_PROCESS_COUNT];
 };
 

@@ -180,6 +180,7 @@ static void vm_over(struct worker *w)
 		if (!ended_well(w) && !w->guest_debug)
 			output_tell_kept(&w->console);
 	}
+	park_say(WORKER_FD_PARK, reason);
 	end_loop(w, reason);
 }
 

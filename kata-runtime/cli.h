@@ -67,6 +67,8 @@ int cmd_kill(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_list(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_network(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_pause(const struct cli *cli, int argc, char **argv, struct error *err);
+int cmd_gc(const struct cli *cli, int argc, char **argv, struct error *err);
+int cmd_why(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_proxy_restart(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_privs(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_ps(const struct cli *cli, int argc, char **argv, struct error *err);

@@ -4,11 +4,13 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/cleanup.h"
 #include "common/str.h"
 #include "kata-runtime/cli.h"
 #include "kata-runtime/container.h"
+#include "kata-runtime/sandbox.h"
 
 static void add_text(struct json_object *o, const char *name, const char *text)
 {
@@ -31,11 +33,11 @@ static pid_t shown_pid(const struct state *state)
 }
 
 /* The OCI state with what runc adds. */
-static struct json_object *make_state(const struct state *state)
+static struct json_object *make_state(const struct store *store, const struct state *state)
 {
 	struct json_object *o = json_object_new_object();
-	struct json_object *annotations;
-	char owner[128];
+	struct json_object *annotations = json_object_new_object();
+	char owner[128], cause[SANDBOX_CAUSE_SIZE];
 
 	add_text(o, "ociVersion", "1.1.0");
 	add_text(o, "id", state->id);
@@ -44,13 +46,16 @@ static struct json_object *make_state(const struct state *state)
 	add_text(o, "bundle", state->bundle);
 	add_text(o, "rootfs", state->rootfs);
 	add_text(o, "created", state->created);
-	if (state->n_annotations > 0) {
-		annotations = json_object_new_object();
-		for (uint32_t i = 0; i < state->n_annotations; i++)
-			add_text(annotations, state->annotations[i].name,
-				 state->annotations[i].value);
+	for (uint32_t i = 0; i < state->n_annotations; i++)
+		add_text(annotations, state->annotations[i].name, state->annotations[i].value);
+	sandbox_cause(store, state, cause);
+	cause[strcspn(cause, "\n")] = '\0';
+	if (cause[0] != '\0')
+		add_text(annotations, "io.katacontainers.cause", cause);
+	if (json_object_object_length(annotations) > 0)
 		json_object_object_add(o, "annotations", annotations);
-	}
+	else
+		json_object_put(annotations);
 	owner_name(state, owner, sizeof(owner));
 	add_text(o, "owner", owner);
 	if (state->agent_link[0] != '\0') {
@@ -86,13 +91,14 @@ int cmd_state(const struct cli *cli, int argc, char **argv, struct error *err)
 		r = container_load(cli, words.items[0], &store, &state, err);
 	if (r < 0)
 		return r;
-	return print_json(make_state(&state), JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED,
-			  err);
+	return print_json(make_state(&store, &state),
+			  JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED, err);
 }
 
 /* --- list ----------------------------------------------------------------------------------- */
 
 struct listing {
+	const struct store *store;
 	bool json, quiet;
 	struct json_object *array;
 };
@@ -109,7 +115,7 @@ static int list_one(const char *id, const char *sid, const struct state *state,
 	} else if (listing->quiet) {
 		printf("%s\n", id);
 	} else if (listing->json) {
-		json_object_array_add(listing->array, make_state(state));
+		json_object_array_add(listing->array, make_state(listing->store, state));
 	} else {
 		owner_name(state, owner, sizeof(owner));
 		printf("%-24s %-10d %-10s %-40s %-30s %s\n", id, shown_pid(state),
@@ -146,6 +152,7 @@ int cmd_list(const struct cli *cli, int argc, char **argv, struct error *err)
 	r = store_open(&store, cli->root, NULL, false, err);
 	if (r < 0)
 		return r;
+	listing.store = &store;
 	if (listing.json)
 		listing.array = json_object_new_array();
 	else if (!listing.quiet)

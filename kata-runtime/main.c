@@ -52,6 +52,8 @@ static const struct verb {
 	{ "checkpoint", cmd_checkpoint, 1, RIGHTS_READ,
 	  "refused: a VM cannot be written to disk yet" },
 	{ "restore", cmd_restore, 1, RIGHTS_READ, "refused, as checkpoint" },
+	{ "why", cmd_why, 1, RIGHTS_READ, "tell why a container's VM ended" },
+	{ "gc", cmd_gc, 1, RIGHTS_HOOKS, "remove what no living sandbox owns" },
 	{ "proxy-restart", cmd_proxy_restart, 1, RIGHTS_ALL,
 	  "start a sandbox's proxy again, also a newer one" },
 	{ "spec", cmd_spec, 1, RIGHTS_ALL, "write a config.json to begin with" },

@@ -412,28 +412,35 @@ int sandbox_restart_proxy(const struct store *store, const char *sid, const char
 	return r < 0 ? error_prefix(err, "start the worker again") : 0;
 }
 
-/* What the monitor wrote down about who ended first: one word, one verb, one number. */
-static void read_cause(const struct store *store, const struct state *state, char *text,
-		       size_t size)
+void sandbox_cause(const struct store *store, const struct state *state,
+		   char text[SANDBOX_CAUSE_SIZE])
 {
+	char path[PATH_MAX], raw[SANDBOX_CAUSE_SIZE / 2], *rest = raw, *line;
 	CLEANUP(fd_close) int fd = -1;
-	char path[PATH_MAX], raw[128];
+	size_t used = 0;
 	ssize_t n;
 
 	text[0] = '\0';
 	if (store_path(store, state->sandbox, "cause", path, NULL) < 0)
 		return;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	n = fd < 0 ? 0 : read(fd, raw, sizeof(raw));
+	n = fd < 0 ? 0 : read(fd, raw, sizeof(raw) - 1);
 	if (n <= 0)
 		return;
-	str_escape(text, size, raw,
-		   strcspn(raw, "\n") < (size_t)n ? strcspn(raw, "\n") : (size_t)n);
+	raw[n] = '\0';
+	while ((line = strsep(&rest, "\n")) != NULL && used + 2 < SANDBOX_CAUSE_SIZE) {
+		if (line[0] == '\0')
+			continue;
+		str_escape(text + used, SANDBOX_CAUSE_SIZE - 1 - used, line, strlen(line));
+		used += strlen(text + used);
+		text[used++] = '\n';
+		text[used] = '\0';
+	}
 }
 
 int sandbox_explain(const struct store *store, const struct state *state, int r, struct error *err)
 {
-	char cause[256];
+	char cause[SANDBOX_CAUSE_SIZE];
 
 	/* The monitor writes the cause before it ends. */
 	if (state->monitor.pid > 0) {
@@ -443,7 +450,8 @@ int sandbox_explain(const struct store *store, const struct state *state, int r,
 		if (fd >= 0)
 			process_wait_gone(fd, deadline_in_ms(1000), NULL);
 	}
-	read_cause(store, state, cause, sizeof(cause));
+	sandbox_cause(store, state, cause);
+	cause[strcspn(cause, "\n")] = '\0';
 	return cause[0] != '\0' ? error_prefix(err, "the VM ended (%s)", cause) : r;
 }
 

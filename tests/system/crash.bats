@@ -85,3 +85,31 @@ sum_of() {
 	has_not "$output" 'not ok'
 	same "$(grep -c '^ok' <<<"$output")" 4
 }
+
+@test "why: a killed QEMU is no success, and is named; gc: what nobody needs goes" {
+	bundle victim sleep 1000
+	start victim
+	expect 0 runtime why victim
+	has "$output" 'the container is running'
+	expect 0 runtime gc --dry-run
+	same "$output" ''
+	kill -KILL "$(process victim qemu)"
+	same "$(exit_code victim)" 137
+	expect 0 runtime why victim
+	same "${lines[0]}" 'qemu signal 9'
+	has "$output" 'reason the VM ended: qemu signal 9' 'then worker exited 0'
+	same "$(runtime state victim | jq -r '.annotations["io.katacontainers.cause"]')" \
+		'qemu signal 9'
+	# It has stopped, and is its manager's to delete.
+	expect 0 runtime gc
+	same "$output" ''
+	mv "$work/victim/config.json" "$work/config.json"
+	mv "$work/victim" "$work/gone"
+	expect 0 runtime gc --dry-run
+	has "$output" 'would remove container victim: it has stopped and its bundle is gone'
+	expect 0 runtime state victim
+	expect 0 runtime gc
+	has "$output" 'removing container victim'
+	expect 1 runtime state victim
+	mv "$work/gone" "$work/victim"
+}

@@ -16,6 +16,7 @@
 static struct {
 	int monitor, worker;
 	int slots[PARK_SLOTS];
+	char words[PARK_WORDS_SIZE];
 } rig;
 
 static int count_fds(void)
@@ -55,16 +56,16 @@ Test(park, keeps_replaces_and_empties)
 
 	cr_assert_eq(park_put(rig.worker, 0, one), 0);
 	cr_assert_eq(park_put(rig.worker, PARK_SLOTS - 1, two), 0);
-	park_take(rig.monitor, rig.slots);
+	park_take(rig.monitor, rig.slots, rig.words);
 	cr_assert_eq(inode(rig.slots[0]), inode(one));
 	cr_assert_eq(inode(rig.slots[PARK_SLOTS - 1]), inode(two));
 	cr_assert_eq(park_put(rig.worker, 0, two), 0);
-	park_take(rig.monitor, rig.slots);
+	park_take(rig.monitor, rig.slots, rig.words);
 	cr_assert_eq(inode(rig.slots[0]), inode(two));
 	cr_assert_eq(count_fds(), before + 2);
 	cr_assert_eq(park_put(rig.worker, 0, -1), 0);
 	cr_assert_eq(park_put(rig.worker, PARK_SLOTS - 1, -1), 0);
-	park_take(rig.monitor, rig.slots);
+	park_take(rig.monitor, rig.slots, rig.words);
 	cr_assert_eq(rig.slots[0], -1);
 	cr_assert_eq(count_fds(), before);
 	cr_assert_eq(park_put(rig.worker, PARK_SLOTS, one), -EINVAL);
@@ -100,7 +101,7 @@ Test(park, what_is_no_packet_of_ours_changes_nothing)
 	cr_assert(send(rig.worker, "\xff", 1, 0) == 1);
 	cr_assert(send(rig.worker, "", 0, 0) == 0);
 	cr_assert_eq(fdpass_send_one(rig.worker, fd, "two bytes", INT64_MAX, &err), 0);
-	park_take(rig.monitor, rig.slots);
+	park_take(rig.monitor, rig.slots, rig.words);
 	for (int i = 1; i < PARK_SLOTS; i++)
 		cr_expect_eq(rig.slots[i], -1);
 	cr_expect_eq(rig.slots[0], -1);
@@ -110,6 +111,22 @@ Test(park, what_is_no_packet_of_ours_changes_nothing)
 		if (park_put(rig.worker, 1, fd) < 0)
 			break;
 	for (int i = 0; i < 10; i++)
-		park_take(rig.monitor, rig.slots);
+		park_take(rig.monitor, rig.slots, rig.words);
 	cr_expect_eq(count_fds(), before + 1);
+}
+
+Test(park, last_words)
+{
+	char longer[3000];
+
+	park_say(rig.worker, "the VM ended: \x1b[31mred");
+	park_say(rig.worker, "a second time");
+	park_take(rig.monitor, rig.slots, rig.words);
+	cr_expect_str_eq(rig.words, "the VM ended: \\x1b[31mred");
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	rig.words[0] = '\0';
+	park_say(rig.worker, longer);
+	park_take(rig.monitor, rig.slots, rig.words);
+	cr_expect_eq(strlen(rig.words), PARK_WORDS_SIZE - 2, "%zu", strlen(rig.words));
 }
