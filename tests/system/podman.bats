@@ -89,6 +89,12 @@ status_in_podman() {
 	expect 0 podman_command healthcheck run main
 }
 
+@test "podman top runs the container's ps, when it is given options of that" {
+	expect 0 podman_command top main -o pid,args
+	has "$output" 'trap "exit 5" TERM'
+	! has_vm || expect 125 podman_command top main # it wants a /proc among the shim's files
+}
+
 @test "podman logs, pause, unpause and update" {
 	expect 0 podman_command logs main
 	same "$output" started

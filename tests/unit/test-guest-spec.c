@@ -1,8 +1,10 @@
 /* kata-runtime/guest-spec.h: what of a bundle goes to the guest. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
 
 #include "common/cleanup.h"
 #include "common/str.h"
@@ -59,7 +61,10 @@ Test(guest_spec, process_and_root)
 
 Test(guest_spec, mounts)
 {
+	unsigned long size = 64UL << 20;
 	struct error err = { 0 };
+	struct statfs fs;
+	char data[64];
 	struct guest_spec g;
 	struct spec *spec;
 
@@ -82,6 +87,10 @@ Test(guest_spec, mounts)
 	cr_expect_str_eq(g.create.mounts[1].source, "c1/m1");
 	cr_expect_eq(g.create.mounts[1].propagation, MS_PRIVATE | MS_REC);
 	cr_expect_str_eq(g.create.mounts[2].type, "tmpfs", "shared memory is the guest's own");
+	if (statfs("/dev/shm", &fs) == 0 && fs.f_type == TMPFS_MAGIC)
+		size = (unsigned long)fs.f_blocks * (unsigned long)fs.f_bsize;
+	snprintf(data, sizeof(data), "mode=1777,size=%lu", size);
+	cr_expect_str_eq(g.create.mounts[2].data, data, "as large as the host's");
 	cr_expect_str_eq(g.create.mounts[3].source, "c1/m3");
 	cr_expect_eq(g.create.mounts[4].all_set, MOUNT_ATTR_RDONLY);
 	cr_assert_eq(g.n_shares, 4);
