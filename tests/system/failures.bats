@@ -181,14 +181,21 @@ cpio_of() {
 	mv "$config.away" "$config"
 }
 
-@test "the proxy killed: the log says so, the container has stopped and can be deleted" {
-	local worker
-
+@test "the proxy's worker killed: its log says so and another one goes on" {
 	start plain
-	worker=$(process plain worker)
-	kill -KILL "$worker"
+	kill -KILL "$(process plain worker)"
+	eventually 5 logged proxy 'the worker crashed' 'signal 9'
+	expect 0 runtime exec plain true </dev/null
+	expect 0 runtime kill plain KILL
 	eventually 3 has_status plain stopped
-	same "$(exit_code plain)" 255
-	log plain proxy | grep -q 'worker was killed by signal 9\|worker signal 9'
+	expect 0 runtime delete plain
+}
+
+@test "the proxy killed: the shim's log says so, the container has stopped and can be deleted" {
+	start plain
+	kill -KILL "$(monitor plain)"
+	eventually 3 has_status plain stopped
+	[[ $(exit_code plain) =~ ^(137|255)$ ]]
+	logged shim 'level=error' 'connection to the process lost'
 	expect 0 runtime delete plain
 }
