@@ -196,6 +196,17 @@ inside_as_root() {
 	same "$(cat "$work/main/out" "$work/main/err")" ''
 }
 
+@test "when create returns the machine's processes are in the container's cgroup of every controller" {
+	vm_only
+	local what
+
+	for what in "$(pid_of main)" "$(monitor main)" "$(process main qemu)" \
+		"$(process main virtiofsd)" "$(process main worker)"; do
+		expect 0 grep ':/system-tests/main$' "/proc/$what/cgroup"
+		expect 1 grep -vE ':/system-tests/main$|^0::|:name=' "/proc/$what/cgroup"
+	done
+}
+
 @test "the pid file holds the pid of a live child of the subreaper, without a newline" {
 	[[ $(od -An -c "$work/main/pid") != *'\n'* ]]
 	[[ $(pid_of main) =~ ^[0-9]+$ ]]
