@@ -245,7 +245,8 @@ with_setting() {
 	expect 0 inside true
 }
 
-@test "delete leaves nothing, not even a filter" {
+@test "delete leaves nothing, not even a filter, also when the VM was killed" {
+	! has_vm || kill -KILL "$(monitor c)"
 	runtime delete --force c
 	leaks_end
 	expect 0 on_host tc qdisc show

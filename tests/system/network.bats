@@ -27,6 +27,7 @@ teardown_file() {
 
 setup() {
 	work=$(<"$BATS_FILE_TMPDIR/work")
+	namespace=$(<"$work/namespace")
 	docker_use "$work/d"
 	leaks_begin
 }
@@ -108,6 +109,7 @@ on_host() {
 	docker network create --internal later >/dev/null
 	docker network connect later server
 	eventually 20 in_server 'ip addr show eth1' "$(of_server Networks.later.IPAddress)/"
+	eventually 20 in_server 'cat /etc/hosts' "$(of_server Networks.later.IPAddress)"
 	expect 0 timeout -k 5 90 docker run --rm --network later --runtime "$(runtime_name)" img sh -c \
 		"wget -q -O - http://$(of_server Networks.later.IPAddress)/bytes | sha256sum" 3>&-
 	same "$output" "$(sha256sum <"$work/bytes")"
@@ -134,6 +136,29 @@ in_server() {
 	[[ $output =~ $'\n'[4-9][0-9]$ ]]
 	docker network disconnect named server
 	docker network rm named
+}
+
+@test "a container on a macvlan network is reached from outside" {
+	ip netns add "$namespace-out"
+	on_host ip link add par0 type veth peer name par1 netns "$namespace-out"
+	ip -n "$namespace-out" addr add 10.66.0.1/24 dev par1
+	ip -n "$namespace-out" link set par1 up
+	on_host ip link set par0 up
+	docker network create -d macvlan -o parent=par0 --subnet 10.66.0.0/24 lan >/dev/null
+	docker run -d --rm --network lan --ip 10.66.0.9 --name mac --runtime "$(runtime_name)" \
+		-v "$work/bytes:/www/bytes:ro" img httpd -f -p 80 -h /www >"$work/id" 3>&-
+	eventually 20 nsenter "--net=/run/netns/$namespace-out" wget -q -T 10 -O "$work/got" \
+		http://10.66.0.9/bytes
+	cmp "$work/got" "$work/bytes"
+	docker rm -f mac >/dev/null
+	docker network rm lan >/dev/null
+	ip netns del "$namespace-out"
+}
+
+@test "the host's network is refused by its name" {
+	vm_only
+	expect 125 docker run --rm --network host --runtime kata-runtime img true
+	has "$stderr" 'host networking cannot be given to a container in a VM'
 }
 
 @test "no tap or filter is left on the host" {
