@@ -117,7 +117,15 @@ static int routes(int netns, const char *sid, struct error *err)
 	return 0;
 }
 
-/* Whether the VM has the interface now: 1, 0. */
+static bool has_slot(const struct network *network, int32_t slot)
+{
+	for (uint32_t i = 0; i < network->n_links; i++)
+		if (network->links[i].slot == slot)
+			return true;
+	return false;
+}
+
+/* Whether the VM has the interface now: 1, 0, -EAGAIN: something is still being changed. */
 static int is_in_vm(int netns, const char *sid, const char *name, struct error *err)
 {
 	CLEANUP(freep) struct network *network = NULL;
@@ -126,6 +134,10 @@ static int is_in_vm(int netns, const char *sid, const char *name, struct error *
 	for (uint32_t i = 0; r == 0 && i < network->n_links; i++)
 		if (str_eq(network->links[i].name, name) && network->links[i].slot >= 0)
 			r = 1;
+	/* A device without an interface is on its way out. */
+	for (int32_t slot = 0; r == 0 && slot < LAUNCH_NET_MAX; slot++)
+		if (network->taps[slot].index != 0 && !has_slot(network, slot))
+			r = -EAGAIN;
 	return r;
 }
 
@@ -144,7 +156,7 @@ static int change(const struct state *state, int netns, const char *name, bool a
 	r = network_set_apart(netns, name, !add, err);
 	if (r < 0)
 		return r;
-	while ((r = is_in_vm(netns, state->sid, name, err)) >= 0 && r != add) {
+	while ((r = is_in_vm(netns, state->sid, name, err)) == -EAGAIN || (r >= 0 && r != add)) {
 		if (deadline_left_ms(deadline) == 0)
 			return error_say(err, ETIMEDOUT,
 					 "the VM %s interface %s; netmon's log tells why",

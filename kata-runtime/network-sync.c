@@ -138,7 +138,9 @@ int network_sync_run(struct network_sync *sync, struct error *err)
 		sync->last = *now;
 		sync->told = true;
 	}
-	if (r < 0 || (sync->told && memcmp(now, &sync->last, sizeof(*now)) == 0))
+	/* What came while an earlier look was under way is in the last one, and not joined yet. */
+	if (r < 0 ||
+	    (sync->told && !slot_used(now, -1) && memcmp(now, &sync->last, sizeof(*now)) == 0))
 		return r;
 	r = unplug_lost(sync, now, &changed, err);
 	if (r == 0)

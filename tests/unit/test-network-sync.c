@@ -17,7 +17,8 @@ struct vm {
 	int taps[LAUNCH_NET_MAX];
 	int plugs, unplugs, tells;
 	uint32_t told_links;
-	int refuse; /* errno of the next calls */
+	int refuse;            /* errno of the next calls */
+	const char *meanwhile; /* done while a device is unplugged */
 };
 
 static int on_plug(void *context, uint32_t slot, const uint8_t mac[6], int tap, struct error *err)
@@ -35,6 +36,9 @@ static int on_plug(void *context, uint32_t slot, const uint8_t mac[6], int tap, 
 static int on_unplug(void *context, uint32_t slot, struct error *err)
 {
 	struct vm *vm = context;
+
+	if (vm->meanwhile != NULL)
+		cr_assert(sh("%s", vm->meanwhile));
 
 	(void)err;
 	vm->unplugs++;
@@ -101,6 +105,13 @@ Test(network_sync, follows)
 	expect(sync, &vm, 1, 1, 1, 1);
 	cr_assert(sh("ip link set b0 address 02:00:00:00:00:07"));
 	expect(sync, &vm, 1, 1, 1, 1);
+
+	/* What comes while another one goes is joined the next time. */
+	vm.meanwhile = "ip link add b3 type bridge";
+	cr_assert(sh("ip link del b0"));
+	expect(sync, &vm, 0, 1, 1, 0);
+	vm.meanwhile = NULL;
+	expect(sync, &vm, 1, 0, 1, 1);
 
 	/* What the VM does not take is told, leaves nothing behind, and is tried again. */
 	vm.refuse = EREMOTEIO;
