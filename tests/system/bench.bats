@@ -10,6 +10,7 @@ setup_file() {
 setup() {
 	work=$BATS_FILE_TMPDIR/bench
 	bench=$top/tests/bench/bench
+	export KATA_CONFINE=$KATA_BUILD/tests/bench/confine
 }
 
 @test "one short round has a value for each row" {
