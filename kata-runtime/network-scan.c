@@ -27,13 +27,16 @@ static int malformed(struct error *err, const char *what)
 	return error_say(err, EBADMSG, "the kernel's message about %s cannot be understood", what);
 }
 
-/* Sorts a message's attributes behind a header of that size. */
+/*
+ * Sorts a message's attributes behind a header of that size. The kernel pads the last one, and
+ * libmnl, which rounds up, would read beyond a length that is not.
+ */
 static int sort(const struct nlmsghdr *message, size_t header, const struct nlattr **places,
 		uint16_t max)
 {
 	struct netlink_table table = { places, max };
 
-	if (message->nlmsg_len < NLMSG_HDRLEN + header)
+	if (message->nlmsg_len < NLMSG_HDRLEN + header || message->nlmsg_len % NLMSG_ALIGNTO != 0)
 		return -EBADMSG;
 	return mnl_attr_parse(message, (unsigned)header, netlink_sort, &table) < 0 ? -EBADMSG : 0;
 }
