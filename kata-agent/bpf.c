@@ -9,16 +9,18 @@
 
 #include "common/cleanup.h"
 
+enum { LOAD_ATTEMPTS = 100 };
+
 static int bpf(int command, union bpf_attr *attr)
 {
 	return (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
 }
 
-int bpf_attach(int cgroup, enum bpf_prog_type type, enum bpf_attach_type attach,
-	       const struct bpf_insn *code, size_t count, const char *what, struct error *err)
+int bpf_load(enum bpf_prog_type type, enum bpf_attach_type attach, const struct bpf_insn *code,
+	     size_t count, const char *what, struct error *err)
 {
-	CLEANUP(fd_close) int program = -1;
 	union bpf_attr attr;
+	int program = -1;
 
 	memset(&attr, 0, sizeof(attr));
 	attr.prog_type = type;
@@ -26,9 +28,23 @@ int bpf_attach(int cgroup, enum bpf_prog_type type, enum bpf_attach_type attach,
 	attr.insns = (uintptr_t)code;
 	attr.insn_cnt = (uint32_t)count;
 	attr.license = (uintptr_t) "Apache-2.0";
-	program = bpf(BPF_PROG_LOAD, &attr);
+	/* The verifier gives up when a signal comes in, as of a child that ends. */
+	for (int i = 0; i < LOAD_ATTEMPTS && program < 0; i++) {
+		program = bpf(BPF_PROG_LOAD, &attr);
+		if (program < 0 && errno != EAGAIN)
+			break;
+	}
+	return program < 0 ? error_set(err, errno, "load %s", what) : program;
+}
+
+int bpf_attach(int cgroup, enum bpf_prog_type type, enum bpf_attach_type attach,
+	       const struct bpf_insn *code, size_t count, const char *what, struct error *err)
+{
+	CLEANUP(fd_close) int program = bpf_load(type, attach, code, count, what, err);
+	union bpf_attr attr;
+
 	if (program < 0)
-		return error_set(err, errno, "load %s", what);
+		return program;
 	memset(&attr, 0, sizeof(attr));
 	attr.target_fd = (uint32_t)cgroup;
 	attr.attach_bpf_fd = (uint32_t)program;

@@ -3,12 +3,13 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <sys/time.h>
 
 #include "common/cleanup.h"
+#include "kata-agent/bpf.h"
 
 enum { MKNOD = 1, READ = 2, WRITE = 4 };
 
@@ -186,6 +187,15 @@ Test(device_filter, kinds_that_are_none)
 	}
 }
 
+static int load(const struct bpf_insn *code, size_t count, struct error *err)
+{
+	int fd = bpf_load(BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, code, count, "it", err);
+
+	if (fd == -EPERM || fd == -ENOSYS)
+		cr_skip_test("this kernel or user may not load BPF");
+	return fd;
+}
+
 /* The verifier must not tire of as many rules as a message can hold. */
 Test(device_filter, the_kernel_takes_it)
 {
@@ -193,7 +203,6 @@ Test(device_filter, the_kernel_takes_it)
 	static struct msg_device_rule rules[MANY];
 	CLEANUP(freep) struct bpf_insn *code = NULL;
 	CLEANUP(fd_close) int fd = -1;
-	union bpf_attr attr = { 0 };
 	struct error err = { 0 };
 	size_t count;
 
@@ -204,12 +213,31 @@ Test(device_filter, the_kernel_takes_it)
 						     .minor = i % 5 ? i : ANY,
 						     .access = i % 8 };
 	cr_assert(device_filter_make(rules, MANY, &code, &count, &err) == 0, "%s", err.text);
-	attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-	attr.insns = (uintptr_t)code;
-	attr.insn_cnt = (uint32_t)count;
-	attr.license = (uintptr_t) "Apache-2.0";
-	fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
-	if (fd < 0 && (errno == EPERM || errno == ENOSYS))
-		cr_skip_test("this kernel or user may not load BPF");
-	cr_expect(fd >= 0, "%s", strerror(errno));
+	fd = load(code, count, &err);
+	cr_expect(fd >= 0, "%s", err.text);
+}
+
+static void ignore(int number)
+{
+	(void)number;
+}
+
+/* A busy agent is told of its children's ends while the verifier works: that stops the verifier. */
+Test(device_filter, is_loaded_while_signals_come_in)
+{
+	const struct itimerval often = { .it_interval.tv_usec = 200, .it_value.tv_usec = 200 };
+	const struct itimerval never = { 0 };
+	CLEANUP(freep) struct bpf_insn *code = NULL;
+	struct error err = { 0 };
+	size_t count;
+
+	cr_assert(device_filter_make(NULL, 0, &code, &count, &err) == 0, "%s", err.text);
+	signal(SIGALRM, ignore);
+	setitimer(ITIMER_REAL, &often, NULL);
+	for (int i = 0; i < 2000; i++) {
+		CLEANUP(fd_close) int fd = load(code, count, &err);
+
+		cr_assert(fd >= 0, "load %d: %s", i, err.text);
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
 }
