@@ -19,7 +19,8 @@ static const char *const users[] = { "QEMU", "proxy", "shim", "decoder", "netmon
 static const char *const roots[] = {
 	[ROOT_HOST] = "the host's",
 	[ROOT_EMPTY] = "an empty tmpfs, read-only",
-	[ROOT_CLIENT] = "`SID/client` with the proxy's socket, read-only",
+	[ROOT_CLIENT] =
+		"`SID/client` with the proxy's socket and its own pids in `/proc`, read-only",
 	[ROOT_SANDBOX] =
 		("a tmpfs with `/usr`, `/proc`, `/dev/null`, the agent's socket and the share; "
 		 "read-only"),

@@ -205,6 +205,15 @@ int privsep_enter_root(int dirfd, struct error *err)
 	return 0;
 }
 
+int privsep_show_processes(struct error *err)
+{
+	const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+	if (mount("proc", "/proc", "proc", flags, "hidepid=2") < 0 && errno != ENOENT)
+		return error_set(err, errno, "mount the own processes");
+	return 0;
+}
+
 int privsep_cut(enum privsep_process process, bool bounding, struct error *err)
 {
 	uint64_t keep = privsep_capabilities(process), has = 0;

@@ -70,7 +70,7 @@ enum privsep_fd {
 enum privsep_root {
 	ROOT_HOST,    /* the host's */
 	ROOT_EMPTY,   /* an empty tmpfs */
-	ROOT_CLIENT,  /* SID/client, which holds the proxy's socket only */
+	ROOT_CLIENT,  /* SID/client, which holds the proxy's socket and a /proc */
 	ROOT_SANDBOX, /* the monitor's: /usr, /proc, /dev/null, the agent's socket, the share */
 	ROOT_QEMU,    /* the same without the share */
 	ROOT_SHARE,   /* what is handed in for the guest */
@@ -150,6 +150,13 @@ int privsep_cut(enum privsep_process process, bool bounding, struct error *err);
  * CAP_SYS_ADMIN and a directory /proc, with procfs when dirfd is given.
  */
 int privsep_enter_root(int dirfd, struct error *err);
+
+/*
+ * Mounts the processes of the own pid namespace at /proc, read-only, where the root has such a
+ * directory: root finds the process among its like there, who has its uid only sees himself. To
+ * be called after privsep_enter_root(), with CAP_SYS_ADMIN.
+ */
+int privsep_show_processes(struct error *err);
 
 /*
  * Moves the program that is to be executed to PRIVSEP_FD_PROGRAM, close-on-exec; fd stays open.

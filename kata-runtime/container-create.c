@@ -311,14 +311,18 @@ static int take_uids(struct creation *c, struct error *err)
 	return r < 0 ? r : store_write_state(&c->store, &c->state, err);
 }
 
+/* The root of the VM's shims: see privsep_show_processes() for the directory in it. */
 static int open_shared(struct creation *c, struct error *err)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], proc[PATH_MAX];
 	int r = store_path(&c->store, c->state.sandbox, "client", path, err);
 
+	if (r == 0)
+		r = store_path(&c->store, c->state.sandbox, "client/proc", proc, err);
 	if (r < 0)
 		return r;
-	if (!c->pod.member && (mkdir(path, 0711) < 0 || chmod(path, 0711) < 0))
+	if (!c->pod.member && (mkdir(path, 0711) < 0 || chmod(path, 0711) < 0 ||
+			       mkdir(proc, 0555) < 0 || chmod(proc, 0555) < 0))
 		return error_set(err, errno, "make %s", path);
 	c->shared = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return c->shared < 0 ? error_set(err, errno, "open %s", path) : 0;

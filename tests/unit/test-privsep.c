@@ -305,6 +305,83 @@ Test(privsep, enter_directory)
 	rmdir(place.dir);
 }
 
+/* As the first process of a pid namespace, with another one of the same user in it. */
+static int show_processes_now(const char *dir)
+{
+	int dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct error err = { 0 };
+	struct statvfs fs;
+	pid_t other;
+
+	CHECK(dirfd >= 0);
+	CHECK_DONE(privsep_enter_root(dirfd, &err));
+	CHECK_DONE(privsep_show_processes(&err));
+	CHECK(statvfs("/proc", &fs) == 0);
+	CHECK((fs.f_flag & ST_RDONLY) && (fs.f_flag & ST_NOSUID));
+	CHECK((fs.f_flag & ST_NODEV) && (fs.f_flag & ST_NOEXEC));
+	other = fork();
+	CHECK(other >= 0);
+	if (other == 0) {
+		if (privsep_drop(TEST_ID, TEST_ID, NULL, 0, &err) < 0)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	CHECK(access("/proc/1/stat", F_OK) == 0 && access("/proc/2/stat", F_OK) == 0);
+	CHECK(access("/proc/3/stat", F_OK) < 0); /* nothing of the host's */
+	CHECK_DONE(privsep_drop(TEST_ID, TEST_ID, NULL, 0, &err));
+	CHECK(access("/proc/1/stat", F_OK) == 0);
+	for (int i = 0; i < 200 && access("/proc/2/stat", F_OK) == 0; i++)
+		usleep(10000); /* until it has dropped */
+	CHECK(access("/proc/2/stat", F_OK) < 0);
+	return 0;
+}
+
+static int show_processes(void *data)
+{
+	int status;
+	pid_t pid;
+
+	CHECK(unshare(CLONE_NEWPID) == 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		int r = getpid() != 1 || show_processes_now(data);
+
+		if (r != 0 && write(2, report, strlen(report)) < 0)
+			_exit(4);
+		_exit(r);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	return 0;
+}
+
+/* Where there is no place for it the root is as it is. */
+static int show_nowhere(void *data)
+{
+	struct error err = { 0 };
+
+	(void)data;
+	CHECK_DONE(privsep_enter_root(-1, &err));
+	CHECK_DONE(privsep_show_processes(&err));
+	CHECK(access("/proc", F_OK) < 0 && errno == ENOENT);
+	return 0;
+}
+
+Test(privsep, the_own_processes_are_shown)
+{
+	char dir[] = "/tmp/test-privsep-XXXXXX", proc[64];
+
+	need_namespaces();
+	cr_assert(mkdtemp(dir) != NULL && chmod(dir, 0755) == 0);
+	cr_assert(str_format(proc, sizeof(proc), "%s/proc", dir) == 0);
+	cr_assert(mkdir(proc, 0555) == 0);
+	run_child(show_processes, dir);
+	run_child(show_nowhere, NULL);
+	rmdir(proc);
+	rmdir(dir);
+}
+
 /* The name leads to another directory by now: a mount lies over it. */
 static int enter_covered(void *data)
 {
