@@ -79,12 +79,12 @@ static int remove_cgroups(const struct wire_strings *saved, int64_t deadline, st
 }
 
 /* Takes our filters from a network namespace that goes on without us. */
-static int clean_network(const char *netns, bool force, struct error *err)
+static int clean_network(const struct state *sandbox, bool force, struct error *err)
 {
 	struct error why;
-	int r = network_clean(netns, err);
+	int r = network_clean(sandbox->netns, sandbox->sid, err);
 
-	if (r == 0 || !force || network_clean(netns, &why) == 0)
+	if (r == 0 || !force || network_clean(sandbox->netns, sandbox->sid, &why) == 0)
 		return force ? 0 : r;
 	log_warning("the network namespace keeps our filters", KV_ERR(&why));
 	return 0;
@@ -99,7 +99,7 @@ static int remove_resources(const struct store *store, const struct state *sandb
 
 	/* Of what is in a namespace that goes with the shims nothing is left by now. */
 	if (sandbox->netns != NULL && sandbox->netns[0] != '\0')
-		r = clean_network(sandbox->netns, force, err);
+		r = clean_network(sandbox, force, err);
 	if (r == 0)
 		r = remove_cgroups(&sandbox->cgroups, deadline, err);
 	if (r < 0 || sandbox->uid_base == 0)

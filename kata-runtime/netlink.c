@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/deadline.h"
@@ -71,6 +72,32 @@ static int on_message(const struct nlmsghdr *message, void *data)
 	return dump->result < 0 ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
+/* Whether the answer to the request ends in this datagram. */
+static bool is_last(const void *buffer, ssize_t n)
+{
+	const struct nlmsghdr *message = buffer;
+	int left = (int)n;
+
+	for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+		if ((message->nlmsg_flags & NLM_F_MULTI) == 0 || message->nlmsg_type == NLMSG_DONE)
+			return true;
+	return false;
+}
+
+/* Before the end of a list the kernel takes no other request: one given up is read nevertheless. */
+static int read_rest(struct netlink *netlink, int64_t deadline, int result, struct error *err)
+{
+	_Alignas(struct nlmsghdr) char buffer[32768];
+	ssize_t n;
+
+	do {
+		n = receive(netlink, buffer, sizeof(buffer), deadline, err);
+		if (n < 0)
+			return (int)n;
+	} while (!is_last(buffer, n));
+	return result;
+}
+
 static int exchange(struct netlink *netlink, struct nlmsghdr *request, struct dump *dump,
 		    struct error *err)
 {
@@ -89,12 +116,13 @@ static int exchange(struct netlink *netlink, struct nlmsghdr *request, struct du
 		errno = 0;
 		r = mnl_cb_run(buffer, (size_t)n, netlink->sequence,
 			       mnl_socket_get_portid(netlink->socket), on_message, dump);
-		if (dump->result < 0)
-			return dump->result;
 		if (r == MNL_CB_STOP)
 			return 0;
-		if (r < 0 && errno == EINTR)
-			return error_set(err, EAGAIN, "the network changed meanwhile");
+		if (dump->result == 0 && r < 0 && errno == EINTR)
+			dump->result = error_set(err, EAGAIN, "the network changed meanwhile");
+		if (dump->result < 0)
+			return is_last(buffer, n) ? dump->result
+						  : read_rest(netlink, deadline, dump->result, err);
 		/* A late answer to an earlier request, which had run into its deadline. */
 		if (r < 0 && (errno == EPROTO || errno == ESRCH) && n >= (ssize_t)NLMSG_HDRLEN &&
 		    ((const struct nlmsghdr *)buffer)->nlmsg_seq != netlink->sequence)
@@ -112,17 +140,24 @@ int netlink_ask(struct netlink *netlink, struct nlmsghdr *request, struct error 
 	return exchange(netlink, request, &dump, err);
 }
 
+int netlink_dump_request(struct netlink *netlink, struct nlmsghdr *request, netlink_each_fn *each,
+			 void *userdata, struct error *err)
+{
+	struct dump dump = { .each = each, .userdata = userdata, .err = err };
+
+	return exchange(netlink, request, &dump, err);
+}
+
 int netlink_dump(struct netlink *netlink, uint16_t type, uint8_t family, netlink_each_fn *each,
 		 void *userdata, struct error *err)
 {
-	struct dump dump = { .each = each, .userdata = userdata, .err = err };
 	struct netlink_request request;
 	struct nlmsghdr *header = netlink_begin(&request, type, NLM_F_DUMP);
-	/* Every kind of object begins its header with the family; the longest is the link's. */
+	/* These kinds begin their header with the family; the longest is the link's. */
 	struct ifinfomsg *body = mnl_nlmsg_put_extra_header(header, sizeof(*body));
 
 	body->ifi_family = family;
-	return exchange(netlink, header, &dump, err);
+	return netlink_dump_request(netlink, header, each, userdata, err);
 }
 
 const void *netlink_value(const struct nlattr *attribute, size_t size)
@@ -140,4 +175,26 @@ int netlink_sort(const struct nlattr *attribute, void *table)
 	if (type <= t->max)
 		t->places[type] = attribute;
 	return MNL_CB_OK;
+}
+
+/*
+ * The kernel pads the last attribute, and libmnl, which rounds up, would read beyond a length that
+ * is not.
+ */
+int netlink_sort_message(const struct nlmsghdr *message, size_t header,
+			 const struct nlattr **places, uint16_t max)
+{
+	struct netlink_table table = { places, max };
+
+	if (message->nlmsg_len < NLMSG_HDRLEN + header || message->nlmsg_len % NLMSG_ALIGNTO != 0)
+		return -EBADMSG;
+	return mnl_attr_parse(message, (unsigned)header, netlink_sort, &table) < 0 ? -EBADMSG : 0;
+}
+
+void netlink_text(const struct nlattr *attribute, char *ret, size_t size)
+{
+	int len = attribute == NULL ? 0 : (int)mnl_attr_get_payload_len(attribute);
+
+	snprintf(ret, size, "%.*s", len,
+		 attribute == NULL ? "" : (const char *)mnl_attr_get_payload(attribute));
 }

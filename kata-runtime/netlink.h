@@ -44,6 +44,10 @@ typedef int netlink_each_fn(const struct nlmsghdr *message, void *userdata, stru
 int netlink_dump(struct netlink *netlink, uint16_t type, uint8_t family, netlink_each_fn *each,
 		 void *userdata, struct error *err);
 
+/* The same with a request of netlink_begin() with NLM_F_DUMP and a body. */
+int netlink_dump_request(struct netlink *netlink, struct nlmsghdr *request, netlink_each_fn *each,
+			 void *userdata, struct error *err);
+
 /* An attribute's value when it has exactly size bytes, else NULL; attribute may be NULL. */
 const void *netlink_value(const struct nlattr *attribute, size_t size);
 
@@ -53,5 +57,12 @@ struct netlink_table {
 	uint16_t max;
 };
 int netlink_sort(const struct nlattr *attribute, void *table);
+
+/* The same with all of a message behind a header of that size: 0, or -EBADMSG. */
+int netlink_sort_message(const struct nlmsghdr *message, size_t header,
+			 const struct nlattr **places, uint16_t max);
+
+/* An attribute's text, cut to size; "" when it is NULL or empty. */
+void netlink_text(const struct nlattr *attribute, char *ret, size_t size);
 
 #endif

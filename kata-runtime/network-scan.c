@@ -27,20 +27,6 @@ static int malformed(struct error *err, const char *what)
 	return error_say(err, EBADMSG, "the kernel's message about %s cannot be understood", what);
 }
 
-/*
- * Sorts a message's attributes behind a header of that size. The kernel pads the last one, and
- * libmnl, which rounds up, would read beyond a length that is not.
- */
-static int sort(const struct nlmsghdr *message, size_t header, const struct nlattr **places,
-		uint16_t max)
-{
-	struct netlink_table table = { places, max };
-
-	if (message->nlmsg_len < NLMSG_HDRLEN + header || message->nlmsg_len % NLMSG_ALIGNTO != 0)
-		return -EBADMSG;
-	return mnl_attr_parse(message, (unsigned)header, netlink_sort, &table) < 0 ? -EBADMSG : 0;
-}
-
 /* Remembers, once, what is not given to the VM. */
 static void skip(struct network *network, const char *what, const char *why)
 {
@@ -158,7 +144,7 @@ static void take_inet6(struct network_link *link, const struct nlattr *families)
 static bool take_tap(struct network *network, const struct network_link *link, const char *kind,
 		     const struct nlattr *alias)
 {
-	char text[64] = "";
+	char text[64];
 	struct network_tap *tap;
 	uint32_t slot;
 
@@ -167,9 +153,7 @@ static bool take_tap(struct network *network, const struct network_link *link, c
 	if (slot >= LAUNCH_NET_MAX)
 		return true;
 	tap = &network->taps[slot];
-	if (alias != NULL && mnl_attr_get_payload_len(alias) > 0)
-		snprintf(text, sizeof(text), "%.*s", (int)mnl_attr_get_payload_len(alias),
-			 (const char *)mnl_attr_get_payload(alias));
+	netlink_text(alias, text, sizeof(text));
 	tap->index = link->index;
 	tap->mtu = link->mtu;
 	network_tap_parse_alias(text, &tap->target, tap->mac);
@@ -212,7 +196,7 @@ int network_take_link(const struct nlmsghdr *message, void *userdata, struct err
 	const void *mac;
 	char kind[32];
 
-	if (sort(message, sizeof(*info), places, IFLA_AF_SPEC) < 0 ||
+	if (netlink_sort_message(message, sizeof(*info), places, IFLA_AF_SPEC) < 0 ||
 	    !take_name(link.name, places[IFLA_IFNAME]))
 		return malformed(err, "an interface");
 	info = mnl_nlmsg_get_payload(message);
@@ -271,7 +255,7 @@ int network_take_address(const struct nlmsghdr *message, void *userdata, struct 
 	const struct ifaddrmsg *info;
 	struct network_link *link;
 
-	if (sort(message, sizeof(*info), places, IFA_FLAGS) < 0)
+	if (netlink_sort_message(message, sizeof(*info), places, IFA_FLAGS) < 0)
 		return malformed(err, "an address");
 	info = mnl_nlmsg_get_payload(message);
 	link = find_link(userdata, info->ifa_index);
@@ -363,7 +347,7 @@ int network_take_route(const struct nlmsghdr *message, void *userdata, struct er
 	struct network *network = userdata;
 	const struct rtmsg *info;
 
-	if (sort(message, sizeof(*info), places, RTA_NH_ID) < 0)
+	if (netlink_sort_message(message, sizeof(*info), places, RTA_NH_ID) < 0)
 		return malformed(err, "a route");
 	info = mnl_nlmsg_get_payload(message);
 	if (!route_matters(network, info, places))
@@ -404,7 +388,7 @@ int network_take_neighbour(const struct nlmsghdr *message, void *userdata, struc
 	const struct ndmsg *info;
 	const void *mac;
 
-	if (sort(message, sizeof(*info), places, NDA_LLADDR) < 0)
+	if (netlink_sort_message(message, sizeof(*info), places, NDA_LLADDR) < 0)
 		return malformed(err, "a neighbour");
 	info = mnl_nlmsg_get_payload(message);
 	link = find_link(network, info->ndm_ifindex);
@@ -432,7 +416,7 @@ int network_take_rule(const struct nlmsghdr *message, void *userdata, struct err
 	const struct fib_rule_hdr *rule;
 	uint32_t table;
 
-	if (sort(message, sizeof(*rule), places, FRA_TABLE) < 0)
+	if (netlink_sort_message(message, sizeof(*rule), places, FRA_TABLE) < 0)
 		return malformed(err, "a routing rule");
 	rule = mnl_nlmsg_get_payload(message);
 	table = table_of(rule->table, places[FRA_TABLE]);

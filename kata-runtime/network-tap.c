@@ -1,18 +1,14 @@
 /*
- * Tap devices and their filters: see network-tap.h. Runs in the network's child process. A filter
- * matches every frame by u32 with an empty mask, which kernels have longer than matchall.
+ * Tap devices joined to interfaces: see network-tap.h. Runs in the network's child process and in
+ * netmon. A tap's alias is there before any filter, so that at every point at which one of them may
+ * be killed the kernel tells whose a filter is: that of a VM whose tap is there, or nobody's.
  */
 #include "kata-runtime/network-tap.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_ether.h>
 #include <linux/if_tun.h>
-#include <linux/pkt_cls.h>
-#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <linux/tc_act/tc_mirred.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,11 +16,9 @@
 
 #include "common/cleanup.h"
 #include "common/str.h"
+#include "kata-runtime/network-filter.h"
 
-enum {
-	FILTER_PRIORITY = 0x4b74, /* "Kt": by it ours are known */
-	INGRESS = 0xffff0000,     /* the qdisc's handle */
-};
+enum { TAKEN_MAX = 64, TRIES = 5 };
 
 void network_tap_name(char ret[NETWORK_NAME_SIZE], const char *sid, uint32_t number)
 {
@@ -116,19 +110,26 @@ static void silence(struct netlink *netlink, int32_t index)
 	netlink_ask(netlink, &request.header, NULL); /* a kernel without IPv6 is silent already */
 }
 
-/* The alias, by which a later call knows what it is for, is there before any frame passes. */
-static int bring_up(struct netlink *netlink, int32_t index, const struct network_link *link,
-		    struct error *err)
+static int set_alias(struct netlink *netlink, int32_t index, const struct network_link *link,
+		     struct error *err)
+{
+	struct netlink_request request;
+	char alias[64];
+
+	begin_link(&request, index);
+	make_alias(alias, link->index, link->mac);
+	mnl_attr_put_str(&request.header, IFLA_IFALIAS, alias);
+	return netlink_ask(netlink, &request.header, err);
+}
+
+static int bring_up(struct netlink *netlink, int32_t index, uint32_t mtu, struct error *err)
 {
 	struct netlink_request request;
 	struct ifinfomsg *body = begin_link(&request, index);
-	char alias[64];
 
-	make_alias(alias, link->index, link->mac);
 	body->ifi_flags = IFF_UP;
 	body->ifi_change = IFF_UP;
-	mnl_attr_put_u32(&request.header, IFLA_MTU, link->mtu);
-	mnl_attr_put_str(&request.header, IFLA_IFALIAS, alias);
+	mnl_attr_put_u32(&request.header, IFLA_MTU, mtu);
 	return netlink_ask(netlink, &request.header, err);
 }
 
@@ -141,111 +142,122 @@ int network_tap_set_mtu(struct netlink *netlink, int32_t index, uint32_t mtu, st
 	return netlink_ask(netlink, &request.header, err);
 }
 
-static struct nlmsghdr *begin_tc(struct netlink_request *request, uint16_t type, uint16_t flags,
-				 int32_t index, const char *kind, struct tcmsg **ret_body)
-{
-	struct nlmsghdr *header = netlink_begin(request, type, flags);
-	struct tcmsg *body = mnl_nlmsg_put_extra_header(header, sizeof(*body));
+/* --- joining and parting --------------------------------------------------------------------- */
 
-	body->tcm_ifindex = index;
-	mnl_attr_put_strz(header, TCA_KIND, kind);
-	*ret_body = body;
-	return header;
+/* Interfaces that tap devices of VMs are joined to. */
+struct taken {
+	const char *sid; /* but for this VM's; "" */
+	int32_t but;     /* but for this device; 0 */
+	int32_t targets[TAKEN_MAX];
+	uint32_t n;
+};
+
+static int take_tap(const struct nlmsghdr *message, void *userdata, struct error *err)
+{
+	const struct nlattr *places[IFLA_IFALIAS + 1] = { 0 };
+	char name[NETWORK_NAME_SIZE], alias[64];
+	const struct ifinfomsg *info;
+	struct taken *taken = userdata;
+	uint32_t slot;
+	uint8_t mac[6];
+	int32_t target;
+
+	if (netlink_sort_message(message, sizeof(*info), places, IFLA_IFALIAS) < 0)
+		return error_say(err, EBADMSG, "the kernel's message cannot be understood");
+	info = mnl_nlmsg_get_payload(message);
+	netlink_text(places[IFLA_IFNAME], name, sizeof(name));
+	netlink_text(places[IFLA_IFALIAS], alias, sizeof(alias));
+	if (info->ifi_index == taken->but || !network_tap_slot(name, taken->sid, &slot) ||
+	    slot != UINT32_MAX)
+		return 0;
+	network_tap_parse_alias(alias, &target, mac);
+	if (target <= 0)
+		return 0;
+	if (taken->n >= TAKEN_MAX)
+		return error_say(err, E2BIG, "more than %d tap devices of VMs", TAKEN_MAX);
+	taken->targets[taken->n++] = target;
+	return 0;
 }
 
-static int set_qdisc(struct netlink *netlink, uint16_t type, uint16_t flags, int32_t index,
-		     struct error *err)
+static int find_taken(struct netlink *netlink, struct taken *taken, struct error *err)
 {
-	struct netlink_request request;
-	struct tcmsg *body;
-	struct nlmsghdr *header = begin_tc(&request, type, flags, index, "ingress", &body);
+	int r = -EAGAIN;
 
-	body->tcm_parent = TC_H_INGRESS;
-	body->tcm_handle = INGRESS;
-	return netlink_ask(netlink, header, err);
+	for (int i = 0; i < TRIES && r == -EAGAIN; i++) {
+		taken->n = 0;
+		r = netlink_dump(netlink, RTM_GETLINK, AF_UNSPEC, take_tap, taken, err);
+	}
+	return r < 0 ? error_prefix(err, "look for tap devices") : 0;
 }
 
-static void put_redirect(struct nlmsghdr *header, int32_t target)
+static bool is_taken(const struct taken *taken, int32_t index)
 {
-	struct tc_mirred mirred = { .action = TC_ACT_STOLEN,
-				    .eaction = TCA_EGRESS_REDIR,
-				    .ifindex = (uint32_t)target };
-	struct nlattr *actions = mnl_attr_nest_start(header, TCA_U32_ACT);
-	struct nlattr *first = mnl_attr_nest_start(header, 1);
-	struct nlattr *options;
-
-	mnl_attr_put_strz(header, TCA_ACT_KIND, "mirred");
-	options = mnl_attr_nest_start(header, TCA_ACT_OPTIONS);
-	mnl_attr_put(header, TCA_MIRRED_PARMS, sizeof(mirred), &mirred);
-	mnl_attr_nest_end(header, options);
-	mnl_attr_nest_end(header, first);
-	mnl_attr_nest_end(header, actions);
+	for (uint32_t i = 0; i < taken->n; i++)
+		if (taken->targets[i] == index)
+			return true;
+	return false;
 }
 
-struct nlmsghdr *network_tap_filter(struct netlink_request *request, int32_t index, int32_t target)
+/* One that was left by a VM that is gone counts as none. */
+static int redirect_both(struct netlink *netlink, int32_t link, int32_t tap, struct error *err)
 {
-	/* The selector, and behind it one key of which no bit counts. */
-	uint8_t match[sizeof(struct tc_u32_sel) + sizeof(struct tc_u32_key)] = { 0 };
-	const struct tc_u32_sel selector = { .flags = TC_U32_TERMINAL, .nkeys = 1 };
-	struct nlattr *options;
-	struct tcmsg *body;
-	struct nlmsghdr *header =
-		begin_tc(request, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, index, "u32", &body);
+	struct taken taken = { .sid = "", .but = tap };
+	int r = find_taken(netlink, &taken, err);
 
-	memcpy(match, &selector, sizeof(selector));
-	body->tcm_parent = INGRESS;
-	body->tcm_info = TC_H_MAKE((uint32_t)FILTER_PRIORITY << 16, htons(ETH_P_ALL));
-	options = mnl_attr_nest_start(header, TCA_OPTIONS);
-	mnl_attr_put(header, TCA_U32_SEL, sizeof(match), match);
-	put_redirect(header, target);
-	mnl_attr_nest_end(header, options);
-	return header;
-}
-
-static int redirect(struct netlink *netlink, int32_t index, int32_t target, struct error *err)
-{
-	struct netlink_request request;
-	int r = set_qdisc(netlink, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index, err);
-
-	if (r == -EEXIST)
-		return error_say(err, EEXIST, "it has an ingress qdisc of somebody else already");
 	if (r < 0)
-		return error_prefix(err, "add an ingress qdisc");
-	r = netlink_ask(netlink, network_tap_filter(&request, index, target), err);
-	return r < 0 ? error_prefix(err, "add a u32 filter with mirred") : 0;
+		return r;
+	if (is_taken(&taken, link))
+		return error_say(err, EEXIST, "another VM has it");
+	r = network_filter_add(netlink, tap, link, err);
+	return r < 0 ? r : network_filter_add(netlink, link, tap, err);
 }
 
 int network_tap_join(struct netlink *netlink, const struct network_link *link, const char *tap,
 		     struct error *err)
 {
 	CLEANUP(fd_close) int fd = -1;
+	struct error ignored;
 	int index = 0, r;
 
 	fd = open_tap(tap, &index, err);
 	if (fd < 0)
 		return fd;
 	silence(netlink, index);
-	r = redirect(netlink, index, link->index, err);
+	r = set_alias(netlink, index, link, err);
 	if (r == 0)
-		r = redirect(netlink, link->index, index, err);
-	if (r == 0)
-		r = bring_up(netlink, index, link, err);
+		r = redirect_both(netlink, link->index, index, err);
 	if (r < 0)
 		return error_prefix(err, "join interface %s to %s", link->name, tap);
+	r = bring_up(netlink, index, link->mtu, err);
+	if (r < 0) {
+		network_filter_remove(netlink, link->index, &ignored);
+		return error_prefix(err, "join interface %s to %s", link->name, tap);
+	}
 	return steal_fd(&fd);
 }
 
 int network_tap_part(struct netlink *netlink, int32_t index, struct error *err)
 {
-	struct netlink_request request;
-	struct tcmsg *body;
-	struct nlmsghdr *header = begin_tc(&request, RTM_DELTFILTER, 0, index, "u32", &body);
-	int r;
+	return network_filter_remove(netlink, index, err);
+}
 
-	body->tcm_parent = INGRESS;
-	body->tcm_info = TC_H_MAKE((uint32_t)FILTER_PRIORITY << 16, htons(ETH_P_ALL));
-	r = netlink_ask(netlink, header, err);
-	if (r < 0)
-		return r == -EINVAL ? -ENOENT : r; /* EINVAL: not even a qdisc */
-	return set_qdisc(netlink, RTM_DELQDISC, 0, index, err);
+int network_tap_clean(struct netlink *netlink, const char *sid, struct error *err)
+{
+	struct taken taken = { .sid = sid };
+	struct network_filters filters;
+	int result = find_taken(netlink, &taken, err);
+
+	if (result == 0)
+		result = network_filter_list(netlink, &filters, err);
+	if (result < 0)
+		return result;
+	for (uint32_t i = 0; i < filters.n; i++) {
+		int r = is_taken(&taken, filters.devices[i])
+				? 0
+				: network_filter_remove(netlink, filters.devices[i], err);
+
+		if (r < 0 && r != -ENOENT)
+			result = r;
+	}
+	return result;
 }

@@ -19,7 +19,8 @@ void network_tap_parse_alias(const char *text, int32_t *ret_target, uint8_t ret_
 
 /*
  * Makes the tap device and joins it to the interface both ways: its descriptor. It is not
- * persistent: closing the last descriptor of it removes the device with its filters.
+ * persistent: closing the last descriptor of it removes the device with its filters. -EEXIST:
+ * another VM has the interface, or somebody has filters on what it receives.
  */
 int network_tap_join(struct netlink *netlink, const struct network_link *link, const char *tap,
 		     struct error *err);
@@ -29,7 +30,10 @@ int network_tap_set_mtu(struct netlink *netlink, int32_t index, uint32_t mtu, st
 /* Takes our filter and its qdisc from an interface: 0, or -ENOENT when it has none of ours. */
 int network_tap_part(struct netlink *netlink, int32_t index, struct error *err);
 
-/* The message for a filter that sends everything that index receives out of target. */
-struct nlmsghdr *network_tap_filter(struct netlink_request *request, int32_t index, int32_t target);
+/*
+ * Takes them from every interface of the namespace, whatever became of it since, but from those
+ * that a tap device of another VM than sid's is joined to.
+ */
+int network_tap_clean(struct netlink *netlink, const char *sid, struct error *err);
 
 #endif

@@ -68,19 +68,6 @@ static int child_join(struct netlink *netlink, const char *sid, struct network *
 	return 0;
 }
 
-static int child_clean(struct netlink *netlink, const struct network *network, struct error *err)
-{
-	int result = 0;
-
-	for (uint32_t i = 0; i < network->n_links; i++) {
-		int r = network_tap_part(netlink, network->links[i].index, err);
-
-		if (r < 0 && r != -ENOENT)
-			result = r;
-	}
-	return result;
-}
-
 static int child_write(int fd, const void *data, size_t len)
 {
 	for (const char *p = data; len > 0;) {
@@ -113,7 +100,7 @@ enum task_kind { TASK_JOIN, TASK_CLEAN, TASK_LOOK, TASK_APART };
 
 struct task {
 	enum task_kind kind;
-	const char *sid;  /* "" for TASK_CLEAN */
+	const char *sid;
 	const char *name; /* TASK_APART */
 	bool apart;
 };
@@ -125,11 +112,11 @@ static int child_work(struct netlink *netlink, const struct task *task, struct n
 
 	if (task->kind == TASK_APART)
 		return child_set_apart(netlink, task->name, task->apart, err);
+	if (task->kind == TASK_CLEAN)
+		return network_tap_clean(netlink, task->sid, err);
 	r = network_scan(netlink, task->sid, network, err);
 	if (r == 0 && task->kind == TASK_JOIN)
 		r = child_join(netlink, task->sid, network, taps, err);
-	if (r == 0 && task->kind == TASK_CLEAN)
-		r = child_clean(netlink, network, err);
 	return r;
 }
 
@@ -283,7 +270,7 @@ static int run_task(int netns, const struct task *task, struct error *err)
 	return r;
 }
 
-int network_clean(const char *netns_path, struct error *err)
+int network_clean(const char *netns_path, const char *sid, struct error *err)
 {
 	CLEANUP(fd_close) int netns = open(netns_path, O_RDONLY | O_CLOEXEC);
 	struct statfs fs;
@@ -292,7 +279,7 @@ int network_clean(const char *netns_path, struct error *err)
 		return error_set(err, errno, "network namespace %s", netns_path);
 	if (netns < 0 || (fstatfs(netns, &fs) == 0 && fs.f_type != NSFS_MAGIC))
 		return 0; /* gone, and our filters with it */
-	return run_task(netns, &(struct task){ .kind = TASK_CLEAN, .sid = "" }, err);
+	return run_task(netns, &(struct task){ .kind = TASK_CLEAN, .sid = sid }, err);
 }
 
 int network_set_apart(int netns, const char *name, bool apart, struct error *err)

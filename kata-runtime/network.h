@@ -103,8 +103,11 @@ void network_taps_close(struct network_taps *taps);
 int network_attach(int netns, const char *sid, struct network **ret_network,
 		   struct network_taps *ret_taps, struct error *err);
 
-/* Takes our filters out of a namespace that was made by somebody else; best effort. */
-int network_clean(const char *netns_path, struct error *err);
+/*
+ * Takes the filters of the VM with that sandbox id, which has ended, out of a namespace that was
+ * made by somebody else. One that is gone is no error.
+ */
+int network_clean(const char *netns_path, const char *sid, struct error *err);
 
 /* Reads the network namespace of the VM with that sandbox id, changing nothing: to be freed. */
 int network_look(int netns, const char *sid, struct network **ret_network, struct error *err);

@@ -91,7 +91,7 @@ Test(network_tap, joined_and_parted)
 	/* Another one would take its frames from it. */
 	cr_expect(network_tap_join(&netlink, &before->links[0], "kt0123456789ab4", &err) ==
 		  -EEXIST);
-	cr_expect(strstr(err.text, "ingress qdisc of somebody else") != NULL);
+	cr_expect(strstr(err.text, "another VM has it") != NULL);
 	cr_expect(network_tap_part(&netlink, before->links[0].index, &err) == 0, "%s", err.text);
 	cr_expect(network_tap_part(&netlink, before->links[0].index, &err) == -ENOENT);
 	cr_expect(sh("! tc qdisc show dev %s | grep -q ingress", before->links[0].name));
@@ -119,4 +119,45 @@ Test(network_tap, an_address_that_was_changed_makes_it_another_one)
 	cr_assert(sh("ip link set br7 address 02:00:00:00:00:02"));
 	after = scan(&netlink);
 	cr_expect(after->n_links == 1 && after->links[0].slot == -1 && after->taps[0].index != 0);
+}
+
+/* Whatever becomes of an interface once it is joined, clean finds it, and nobody else's. */
+Test(network_tap, cleaned)
+{
+	CLEANUP(netlink_close) struct netlink netlink = NETLINK_NONE;
+	CLEANUP(freep) struct network *network = NULL;
+	int fds[4];
+	struct error err = { 0 };
+
+	NETNS_OR_SKIP();
+	if (access("/dev/net/tun", R_OK | W_OK) < 0)
+		cr_skip_test("no /dev/net/tun");
+	cr_assert(sh("for i in 0 1 2 3; do ip link add b$i address 02:00:00:00:00:0$i "
+		     "type bridge; done"));
+	cr_assert(netlink_open(&netlink, &err) == 0);
+	network = scan(&netlink);
+	for (uint32_t i = 0; i < 4; i++) {
+		char name[NETWORK_NAME_SIZE];
+
+		network_tap_name(name, i < 3 ? SID : "f" SID, i);
+		fds[i] = network_tap_join(&netlink, &network->links[i], name, &err);
+		cr_assert(fds[i] >= 0, "%s", err.text);
+	}
+	for (int i = 0; i < 3; i++)
+		fd_close(&fds[i]);
+	/* Set apart; of another one's address; beside more than a VM takes. */
+	cr_assert(sh("ip link set b0 alias '" NETWORK_APART "'"));
+	cr_assert(sh("ip link set b1 address 02:00:00:00:00:02"));
+	cr_assert(sh("for i in 4 5 6 7 8 9; do ip link add b$i type bridge; done"));
+	/* It was being parted, or joined. */
+	cr_assert(sh("tc filter del dev b2 ingress && tc qdisc add dev b4 ingress"));
+	cr_assert(sh("tc qdisc add dev b5 ingress && "
+		     "tc filter add dev b5 ingress prio 1 u32 match u8 0 0 flowid :1"));
+	cr_expect(network_tap_clean(&netlink, SID, &err) == 0, "%s", err.text);
+	cr_expect(sh("! for i in 0 1 2 4; do tc qdisc show dev b$i; done | grep -q ingress"));
+	cr_expect(sh("tc filter show dev b3 ingress | grep -q mirred"), "another VM's");
+	cr_expect(sh("tc filter show dev b5 ingress | grep -q 'pref 1 '"), "somebody else's");
+	cr_expect(network_tap_clean(&netlink, "f" SID, &err) == 0, "%s", err.text);
+	cr_expect(sh("! tc qdisc show dev b3 | grep -q ingress"));
+	fd_close(&fds[3]);
 }

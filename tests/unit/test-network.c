@@ -82,7 +82,7 @@ Test(network, a_namespace_is_attached_and_cleaned)
 	network_taps_close(&taps);
 	cr_expect(sh("! ip link show kt0123456789ab1 2>/dev/null"));
 	cr_expect(sh("tc qdisc show dev eth0 | grep -q ingress"));
-	cr_expect(network_clean("/proc/self/ns/net", &err) == 0, "%s", err.text);
+	cr_expect(network_clean("/proc/self/ns/net", SID, &err) == 0, "%s", err.text);
 	cr_expect(sh("! tc qdisc show | grep -q ingress"));
-	cr_expect(network_clean("/nowhere/at/all", &err) == 0);
+	cr_expect(network_clean("/nowhere/at/all", SID, &err) == 0);
 }

@@ -1,0 +1,24 @@
+/* What sends all that an interface receives out of another one: an ingress qdisc and a filter. */
+#ifndef KATA_RUNTIME_NETWORK_FILTER_H
+#define KATA_RUNTIME_NETWORK_FILTER_H
+
+#include "kata-runtime/netlink.h"
+
+/* -EEXIST: somebody else has filters there. On failure nothing of it is left. */
+int network_filter_add(struct netlink *netlink, int32_t index, int32_t target, struct error *err);
+
+/*
+ * Takes it away, the qdisc too unless somebody has put filters of their own there: 0, or -ENOENT
+ * when there is nothing. A qdisc without a filter does nothing, and goes as well: it is what one
+ * who was killed in between has left.
+ */
+int network_filter_remove(struct netlink *netlink, int32_t index, struct error *err);
+
+/* The devices with an ingress qdisc, be it ours or not. */
+struct network_filters {
+	int32_t devices[1024];
+	uint32_t n;
+};
+int network_filter_list(struct netlink *netlink, struct network_filters *ret, struct error *err);
+
+#endif
