@@ -90,6 +90,16 @@ int process_wait_gone(int pidfd, int64_t deadline, struct error *err)
 	}
 }
 
+void process_continue(pid_t pid, uint64_t start_ticks)
+{
+	CLEANUP(fd_close) int fd = process_open(pid, start_ticks, NULL);
+	uint64_t ticks;
+	char state;
+
+	if (fd >= 0 && read_stat(pid, &state, &ticks, NULL) == 0 && state == 'T')
+		pidfd_send_signal(fd, SIGCONT, NULL, 0);
+}
+
 int process_wait_child(pid_t pid, int64_t deadline, int *ret_status, struct error *err)
 {
 	CLEANUP(fd_close) int fd = pidfd_open(pid, 0);

@@ -25,6 +25,9 @@ int process_open(pid_t pid, uint64_t start_ticks, struct error *err);
 /* Waits until the process of a pidfd has ended: 0, or -ETIMEDOUT at the deadline. */
 int process_wait_gone(int pidfd, int64_t deadline, struct error *err);
 
+/* Lets it go on when somebody has stopped it; a process that runs is not sent a signal. */
+void process_continue(pid_t pid, uint64_t start_ticks);
+
 /*
  * Waits for a child of ours to end and reaps it: 0 with *ret_status as waitpid(2), or -ETIMEDOUT,
  * and then the child still runs.

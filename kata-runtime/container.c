@@ -284,6 +284,9 @@ int container_kill(const struct cli *cli, const char *id, int signal, bool all, 
 		return all ? 0 : error_say(err, ESRCH, "container not running");
 	r = request_signal(&store, &state, signal, all,
 			   deadline_in_ms(signal == SIGKILL ? AGENT_KILL_MS : AGENT_MS), err);
+	/* A shim that somebody has stopped would not tell that its process has ended. */
+	if (r == 0 && signal == SIGKILL)
+		process_continue(state.shim.pid, state.shim.start_ticks);
 	if (r == 0)
 		return 0;
 	if (r == -ESRCH)
@@ -295,12 +298,22 @@ int container_kill(const struct cli *cli, const char *id, int signal, bool all, 
 
 /* --- delete --------------------------------------------------------------------------------- */
 
+/* How long a holder of the lock still has: none, when it has had it for long. */
+static int64_t holder_ms(const struct store *store, const char *sid)
+{
+	struct store_holder holder;
+
+	if (store_lock_holder(store, sid, &holder, NULL) != 1 || holder.held_ms < 0)
+		return STORE_HOLDER_OLD_MS;
+	return holder.held_ms < STORE_HOLDER_OLD_MS ? STORE_HOLDER_OLD_MS - holder.held_ms : 0;
+}
+
 /* A verb that hangs must not keep a container from being removed. */
 static int lock_by_force(const struct store *store, const char *sid, struct store_lock *lock,
 			 struct error *err)
 {
 	struct store_holder holder;
-	int r = store_lock(store, sid, deadline_in_ms(STORE_HOLDER_OLD_MS), lock, err);
+	int r = store_lock(store, sid, deadline_in_ms(holder_ms(store, sid)), lock, err);
 
 	if (r != -ETIMEDOUT || store_lock_holder(store, sid, &holder, NULL) != 1)
 		return r;

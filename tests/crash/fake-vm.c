@@ -2,10 +2,12 @@
  * In the place of QEMU and virtiofsd, for tests that start a VM hundreds of times: a program that
  * kata-runtime and kata-proxy cannot tell from them. As QEMU it accepts connections to the agent's
  * port and is the agent: every request is carried out at once, with nothing behind it. The first
- * process ends at SIGTERM or SIGKILL, all others when they are started, with code 0.
- * It lives under QEMU's system call filter: read, write and accept, and no more.
+ * process ends at SIGTERM or SIGKILL, and so does one that is "sleep"; all others when they are
+ * started, with code 0. At SIGUSR1 it answers no more, at SIGUSR2 its guest has panicked.
+ * It lives under QEMU's system call filter: read, write and accept, and little more.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -33,6 +35,7 @@ struct agent {
 	int fd; /* the worker's connection */
 	struct shim shims[SHIMS_MAX];
 	uint64_t handles; /* given out */
+	uint64_t lasting; /* the newest process that does not end by itself; 0: none */
 };
 
 static bool send_payload(const struct agent *agent, struct frame frame, const struct buf *payload)
@@ -113,6 +116,11 @@ static void on_open(struct agent *agent, const struct frame *frame)
 	send_message(agent, answer, MSG_OPENED, &opened);
 }
 
+static bool lasts(const struct msg_exec *exec)
+{
+	return exec->process.args.count > 0 && str_eq(exec->process.args.items[0], "sleep");
+}
+
 static void on_request(struct agent *agent, const struct frame *frame)
 {
 	struct frame answer = { .channel = frame->channel, .type = FRAME_REPLY, .id = frame->id };
@@ -127,6 +135,8 @@ static void on_request(struct agent *agent, const struct frame *frame)
 		return;
 	if (wire_message(type)->reply == MSG_CREATED) {
 		created.handle = ++agent->handles;
+		if (type == MSG_EXEC && lasts(body))
+			agent->lasting = created.handle;
 		send_message(agent, answer, MSG_CREATED, &created);
 	} else if (type == MSG_PS) {
 		send_message(agent, answer, MSG_PS_ROWS, &rows);
@@ -135,7 +145,7 @@ static void on_request(struct agent *agent, const struct frame *frame)
 	}
 	if (type == MSG_START) {
 		handle = ((struct msg_start *)body)->handle;
-		if (handle > 1)
+		if (handle > 1 && handle != agent->lasting)
 			end_process(agent, handle, 0);
 	} else if (type == MSG_SIGNAL) {
 		signal = body;
@@ -181,10 +191,25 @@ static void serve(struct agent *agent)
 	}
 }
 
+static void on_freeze(int signum)
+{
+	(void)signum;
+	for (;;)
+		ppoll(NULL, 0, NULL, NULL);
+}
+
+static void on_panic(int signum)
+{
+	(void)signum;
+	_exit(0);
+}
+
 static int be_qemu(void)
 {
 	struct agent agent = { 0 };
 
+	signal(SIGUSR1, on_freeze);
+	signal(SIGUSR2, on_panic);
 	for (;;) {
 		agent.fd = accept4(LAUNCH_FD_AGENT, NULL, NULL, SOCK_CLOEXEC);
 		if (agent.fd < 0)

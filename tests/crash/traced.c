@@ -1,6 +1,6 @@
 /*
- * Tracing: see traced.h. Used by crash-points.c. Children of the program run untraced, as they do
- * after a real crash. amd64 only, like the program.
+ * Tracing: see traced.h. Used by crash-points.c and kill-matrix.c. Children of the program run
+ * untraced, as they do after a real crash. amd64 only, like the program.
  */
 #include "tests/crash/traced.h"
 
@@ -98,10 +98,17 @@ static void at_call(struct traced *t, pid_t pid, bool *failing)
 		*failing = false;
 		return;
 	}
-	if (info.op != PTRACE_SYSCALL_INFO_ENTRY || !counts(t, &info) || ++t->count != t->point)
+	if (info.op != PTRACE_SYSCALL_INFO_ENTRY || !counts(t, &info))
+		return;
+	t->count++;
+	if (t->act != NULL ? t->count < t->point || !t->act(t->userdata) : t->count != t->point)
 		return;
 	t->reached = true;
 	t->call = (long)info.entry.nr;
+	if (t->act != NULL) {
+		t->pid = pid;
+		return;
+	}
 	if (t->errnum == 0) {
 		kill(pid, SIGKILL);
 		return;
@@ -119,6 +126,7 @@ bool traced_run(struct traced *t, char *const argv[])
 
 	t->count = 0;
 	t->reached = false;
+	t->pid = 0;
 	if (pid == 0)
 		become(t, argv);
 	while (waitpid(pid, &t->status, 0) == pid && WIFSTOPPED(t->status)) {
@@ -133,6 +141,10 @@ bool traced_run(struct traced *t, char *const argv[])
 		} else if (signal == (SIGTRAP | 0x80)) {
 			signal = 0;
 			at_call(t, pid, &failing);
+		}
+		if (t->pid != 0) {
+			ptrace(PTRACE_DETACH, pid, NULL, (long)signal);
+			return true;
 		}
 		if (deadline_left_ms(deadline) == 0)
 			kill(pid, SIGKILL);

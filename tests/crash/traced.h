@@ -3,6 +3,7 @@
 #define KATA_TESTS_TRACED_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Which system calls of the program's first process count. */
 enum traced_set {
@@ -17,11 +18,18 @@ struct traced {
 	unsigned point; /* the counted call to act at, from 1; 0: none, only count */
 	int errnum;     /* 0: SIGKILL before the call; else it is not done and fails with this */
 	int stdout_fd;  /* of the program, for 1 and 2 */
+	/*
+	 * When set it is called instead, before each counted call from point on, until it returns
+	 * true; the program then goes on untraced and is the caller's to wait for.
+	 */
+	bool (*act)(void *userdata);
+	void *userdata;
 	/* What came of it. */
 	unsigned count; /* counted calls begun */
 	bool reached;
 	long call;  /* number of the call acted at */
 	int status; /* as waitpid(2) */
+	pid_t pid;  /* of the program, when it was let go; else 0 */
 };
 
 /* Runs argv[0] with argv to its end; after 30 s it is killed. false: it could not be traced. */

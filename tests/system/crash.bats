@@ -86,6 +86,17 @@ sum_of() {
 	same "$(grep -c '^ok' <<<"$output")" 4
 }
 
+@test "every process: killed, stopped and made to fault at 21 moments, with real VMs" {
+	[[ -z ${KATA_TEST_LINK:-} ]] || skip 'the link makes no difference to it'
+	# The guest panics at an interrupt that it does not know: its agent cannot be killed from outside.
+	jq '.hypervisor.kernel_params = "unknown_nmi_panic"' "$config" >"$work/panic.json"
+	expect 0 timeout 900 "$KATA_BUILD/tests/crash/kill-matrix" --config "$work/panic.json" \
+		--rootfs "$base/rootfs"
+	has_not "$output" 'not ok'
+	same "$(grep -c '^ok' <<<"$output")" 16
+	has "$output" '# 21 cells'
+}
+
 @test "why: a killed QEMU is no success, and is named; gc: what nobody needs goes" {
 	bundle victim sleep 1000
 	start victim

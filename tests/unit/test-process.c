@@ -240,3 +240,28 @@ Test(process, status_text)
 		cr_assert(strlen(little) == sizeof(little) - 1);
 	}
 }
+
+static bool continued(pid_t pid)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) == 0 && info.si_pid == pid;
+}
+
+Test(process, goes_on_only_when_it_was_stopped)
+{
+	pid_t pid = start_child(NULL);
+	uint64_t ticks;
+
+	cr_assert(process_start_time(pid, &ticks, NULL) == 0);
+	process_continue(pid, ticks);
+	cr_assert(!continued(pid), "a running process was sent SIGCONT");
+	kill(pid, SIGSTOP);
+	cr_assert(waitpid(pid, NULL, WUNTRACED) == pid);
+	process_continue(pid, ticks + 1);
+	cr_assert(!continued(pid), "another process was sent SIGCONT");
+	process_continue(pid, ticks);
+	poll(NULL, 0, SOON);
+	cr_assert(continued(pid));
+	end_child(pid);
+}
