@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -349,24 +350,44 @@ static void tell_cause(struct monitor *m, const char *cause)
 		await_end(m, VM_WORKER);
 }
 
-/* After the cause: the worker's last words, and who ended when behind the first. */
+/* Adds to a text as much as there is room for. */
+static __attribute__((format(printf, 4, 5))) void add_text(char *text, size_t size, size_t *used,
+							   const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(text + *used, size - *used, fmt, args);
+	va_end(args);
+	*used += n > 0 ? (size_t)n : 0;
+	*used = *used < size ? *used : size - 1;
+}
+
+/* After the cause: the worker's last words, the guest's last lines, and who ended when. */
 static void tell_rest(struct monitor *m, enum vm_process first)
 {
-	char text[PARK_WORDS_SIZE + 512], one[64];
-	int n = 0;
+	char text[PARK_WORDS_SIZE + 1024], one[64], *words = m->vm.said.words;
+	const char *kind = "reason";
+	size_t used = 0;
+	int64_t ms;
 
 	vm_take_parked(&m->vm);
-	if (m->vm.last_words[0] != '\0')
-		n = snprintf(text, sizeof(text), "reason %s\n", m->vm.last_words);
+	while (words != NULL && words[0] != '\0') {
+		add_text(text, PARK_WORDS_SIZE + 512, &used, "%s %s\n", kind, strsep(&words, "\n"));
+		kind = "console";
+	}
+	if (used > 0)
+		text[used - 1] = '\n';
 	for (enum vm_process i = 0; i < VM_PROCESS_COUNT; i++) {
 		if (i == first || !m->vm.children[i].ended)
 			continue;
 		vm_cause_text(&m->vm, i, one, sizeof(one));
-		n += snprintf(
-			text + n, sizeof(text) - (size_t)n, "then %s after %lld ms\n", one,
-			(long long)(m->vm.children[i].ended_ms - m->vm.children[first].ended_ms));
+		ms = m->vm.children[i].ended_ms - m->vm.children[first].ended_ms;
+		add_text(text, sizeof(text), &used, "then %s %lld ms %s\n", one,
+			 (long long)(ms < 0 ? -ms : ms), ms < 0 ? "before that" : "later");
 	}
-	if (n > 0 && write(m->vm.fds[VM_FD_CAUSE], text, (size_t)n) != n)
+	if (used > 0 && write(m->vm.fds[VM_FD_CAUSE], text, used) != (ssize_t)used)
 		log_warning("the order of ends was not written");
 }
 

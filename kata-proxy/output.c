@@ -22,6 +22,8 @@ static void on_line(struct lines *lines, const char *text, size_t len, unsigned 
 		log_foreign(output->log_fd, output->component, output->level, note, (size_t)n);
 	}
 	log_foreign(output->log_fd, output->component, output->level, text, len);
+	if (output->seen != NULL)
+		output->seen(output, text, len);
 }
 
 static const struct lines_ops lines_ops = { .line = on_line };

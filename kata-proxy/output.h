@@ -20,6 +20,8 @@ struct output {
 	int log_fd;            /* borrowed, -1: none */
 	enum log_level level;
 	bool open;
+	/* When set: each line that is logged, too. Set it after output_open(). */
+	void (*seen)(struct output *output, const char *text, size_t len);
 	char input[8192];
 };
 

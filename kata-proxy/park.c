@@ -43,8 +43,8 @@ int park_receive_key(int worker, uint8_t ret_key[FRAME_KEY], struct error *err)
 	return 0;
 }
 
-/* A packet's first byte: the slot's number, or this one before words. */
-enum { WORDS = 0xff };
+/* A packet's first byte: the slot's number, or one of these before text. */
+enum { WORDS = 0xff, NOTE = 0xfe };
 
 /* One packet: its length with *ret_fd, or -1 when there is none. */
 static ssize_t take_packet(int monitor, char *bytes, size_t size, int *ret_fd)
@@ -68,7 +68,22 @@ static ssize_t take_packet(int monitor, char *bytes, size_t size, int *ret_fd)
 	return (msg.msg_flags & MSG_TRUNC) != 0 ? 0 : n;
 }
 
-void park_take(int monitor, int slots[PARK_SLOTS], char words[PARK_WORDS_SIZE])
+/* Line by line, whose ends stay. */
+static void escape_lines(char *to, size_t size, char *from)
+{
+	char *line;
+	size_t used = 0;
+
+	to[0] = '\0';
+	while ((line = strsep(&from, "\n")) != NULL && used + 2 < size) {
+		if (used > 0)
+			to[used++] = '\n';
+		str_escape(to + used, size - used, line, strlen(line));
+		used += strlen(to + used);
+	}
+}
+
+void park_take(int monitor, int slots[PARK_SLOTS], struct park_text *text)
 {
 	char bytes[PARK_WORDS_SIZE];
 	ssize_t n;
@@ -84,20 +99,33 @@ void park_take(int monitor, int slots[PARK_SLOTS], char words[PARK_WORDS_SIZE])
 			continue;
 		}
 		fd_close(&fd);
-		if (n > 1 && (uint8_t)bytes[0] == WORDS && words[0] == '\0')
-			str_escape(words, PARK_WORDS_SIZE, bytes + 1, (size_t)n - 1);
+		bytes[n < (ssize_t)sizeof(bytes) ? n : (ssize_t)sizeof(bytes) - 1] = '\0';
+		if (n > 1 && (uint8_t)bytes[0] == WORDS && text->words[0] == '\0')
+			escape_lines(text->words, sizeof(text->words), bytes + 1);
+		if (n > 1 && (uint8_t)bytes[0] == NOTE)
+			str_escape(text->note, sizeof(text->note), bytes + 1, (size_t)n - 1);
 	}
 }
 
-void park_say(int worker, const char *text)
+static void send_text(int worker, int kind, const char *text)
 {
 	char bytes[PARK_WORDS_SIZE];
-	int n = snprintf(bytes, sizeof(bytes), "%c%s", WORDS, text);
+	int n = snprintf(bytes, sizeof(bytes), "%c%s", kind, text);
 
 	/* Best effort: the log has it, too. */
 	if (send(worker, bytes, (size_t)n < sizeof(bytes) ? (size_t)n : sizeof(bytes) - 1,
 		 MSG_NOSIGNAL) < 0)
 		return;
+}
+
+void park_say(int worker, const char *text)
+{
+	send_text(worker, WORDS, text);
+}
+
+void park_note(int worker, const char *text)
+{
+	send_text(worker, NOTE, text);
 }
 
 int park_put(int worker, unsigned slot, int fd)

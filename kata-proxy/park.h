@@ -16,14 +16,18 @@ int park_open(int *ret_monitor, int *ret_worker, struct error *err);
 /* Monitor: tells the worker that is started next the key. Harmless when an earlier one waits. */
 int park_send_key(int monitor, const uint8_t key[FRAME_KEY], struct error *err);
 
-/* Of the worker's last words, the end included. */
-enum { PARK_WORDS_SIZE = 1024 };
+/* What a worker says, printable, the end included. */
+enum { PARK_WORDS_SIZE = 3072, PARK_NOTE_SIZE = 256 };
+struct park_text {
+	char words[PARK_WORDS_SIZE]; /* its last ones, about the VM's end: lines; "" before */
+	char note[PARK_NOTE_SIZE];   /* the newest, of what happened while the VM goes on: a line */
+};
 
 /*
- * Monitor: takes what was parked into slots[], -1 where nothing is, and last words, printable, if
- * none came before. Other packets are dropped.
+ * Monitor: takes what was parked into slots[], -1 where nothing is, last words if none came before,
+ * and the last note. Other packets are dropped.
  */
-void park_take(int monitor, int slots[PARK_SLOTS], char words[PARK_WORDS_SIZE]);
+void park_take(int monitor, int slots[PARK_SLOTS], struct park_text *text);
 
 /* Worker: the key, which is there from its start. */
 int park_receive_key(int worker, uint8_t ret_key[FRAME_KEY], struct error *err);
@@ -34,7 +38,10 @@ int park_receive_key(int worker, uint8_t ret_key[FRAME_KEY], struct error *err);
  */
 int park_put(int worker, unsigned slot, int fd);
 
-/* Worker: why the VM ended, for the file that tells the cause; text is cut. */
+/* Worker: why the VM ended, for the file that tells the cause; text is lines, and is cut. */
 void park_say(int worker, const char *text);
+
+/* Worker: a note for the same file, while the VM goes on. */
+void park_note(int worker, const char *text);
 
 #endif

@@ -18,6 +18,7 @@
 #include "common/cleanup.h"
 #include "common/deadline.h"
 #include "common/launch.h"
+#include "common/log.h"
 #include "common/privsep.h"
 #include "common/str.h"
 #include "common/wire.h"
@@ -25,6 +26,8 @@
 #include "kata-proxy/park.h"
 #include "kata-proxy/spawn.h"
 #include "kata-proxy/vsock-link.h"
+
+enum { NOTES_MAX = 16 };
 
 static const struct {
 	const char *name;
@@ -308,7 +311,17 @@ int vm_restart_worker(struct vm *vm, struct error *err)
 
 void vm_take_parked(struct vm *vm)
 {
-	park_take(vm->park, &vm->worker_fds[WORKER_FD_PARKED], vm->last_words);
+	char line[PARK_NOTE_SIZE + 8];
+	int n;
+
+	park_take(vm->park, &vm->worker_fds[WORKER_FD_PARKED], &vm->said);
+	if (vm->said.note[0] == '\0' || vm->notes >= NOTES_MAX)
+		return;
+	vm->notes++;
+	n = snprintf(line, sizeof(line), "oom %s\n", vm->said.note);
+	vm->said.note[0] = '\0';
+	if (write(vm->fds[VM_FD_CAUSE], line, (size_t)n) != n)
+		log_warning("a note was not written");
 }
 
 /* Keeps what every worker is started with. */

@@ -51,12 +51,13 @@ struct vm_child {
 struct vm {
 	struct msg_launch *launch; /* owned */
 	int fds[VM_FD_COUNT];
-	int self;                         /* the kata-proxy program */
-	int cause_pipe;                   /* tells the worker the cause of death; write end */
-	int park;                         /* the socket of park.h */
-	char last_words[PARK_WORDS_SIZE]; /* of the worker, about the VM's end; from the guest */
-	uint8_t key[FRAME_KEY];           /* of every worker's HELLO */
-	int worker_fds[WORKER_FD_COUNT];  /* what a worker is started with; its link is made anew */
+	int self;                        /* the kata-proxy program */
+	int cause_pipe;                  /* tells the worker the cause of death; write end */
+	int park;                        /* the socket of park.h */
+	struct park_text said;           /* by the worker; from the guest */
+	unsigned notes;                  /* written */
+	uint8_t key[FRAME_KEY];          /* of every worker's HELLO */
+	int worker_fds[WORKER_FD_COUNT]; /* what a worker is started with; its link is made anew */
 	struct vm_child children[VM_PROCESS_COUNT];
 };
 
@@ -84,7 +85,7 @@ int vm_start(struct vm *vm, struct error *err);
  */
 int vm_restart_worker(struct vm *vm, struct error *err);
 
-/* Takes what the worker wants kept. */
+/* Takes what the worker wants kept; notes go to the cause file, but not any number of them. */
 void vm_take_parked(struct vm *vm);
 
 /* Notes the end of a child; an unknown pid is an orphan and of no interest. */

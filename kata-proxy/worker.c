@@ -34,12 +34,17 @@ enum {
 	LARGE_BUFFER = 128 * 1024,
 	DETAIL_MAX = 500,
 	REASON_MAX = 1000,
+	LINES_TOLD = 10,
+	LINE_TOLD_MAX = 160,
 };
 
 #define CID_OPTION "--vhost-vsock="
 
-/* How Linux begins its last words. */
+/* How Linux begins its last words, and what it says when it kills for want of memory. */
 #define PANIC "Kernel panic"
+#define OOM "ut of memory: "
+#define OOM_VICTIM "Killed process "
+#define OOM_VICTIM_END " total-vm:"
 
 struct worker {
 	uv_loop_t loop;
@@ -131,6 +136,39 @@ static void find_detail(const struct worker *w, char *ret)
 		snprintf(ret, DETAIL_MAX, ": %s", w->link_error);
 }
 
+/*
+ * pvpanic made QEMU exit with 1, which then says nothing; or, in a guest without it, the console
+ * tells. A guest that only prints such words ends otherwise.
+ */
+static bool panicked(const struct worker *w)
+{
+	size_t len;
+
+	if (str_eq(w->cause, "qemu exited 1"))
+		return w->ready ? lines_last(&w->qemu.lines, 0, &len) == NULL
+				: lines_find(&w->console.lines, PANIC, &len) != NULL;
+	return str_eq(w->cause, "qemu exited 0") &&
+	       lines_find(&w->console.lines, PANIC, &len) != NULL;
+}
+
+/* The reason, and behind a panic the guest's last lines: for the file that tells the cause. */
+static void say_why(const struct worker *w, const char *reason)
+{
+	char text[REASON_MAX + LINES_TOLD * (LINE_TOLD_MAX + 1)], line[LINE_TOLD_MAX];
+	int n = snprintf(text, sizeof(text), "%s", reason);
+	const char *kept;
+	size_t len;
+
+	for (unsigned i = panicked(w) ? LINES_TOLD : 0; i-- > 0;) {
+		kept = lines_last(&w->console.lines, i, &len);
+		if (kept == NULL)
+			continue;
+		str_escape(line, sizeof(line), kept, len);
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "\n%s", line);
+	}
+	park_say(WORKER_FD_PARK, text);
+}
+
 /* The guest powered off: announced, or it ran and QEMU ended well without a panic. */
 static bool ended_well(const struct worker *w)
 {
@@ -172,7 +210,8 @@ static void vm_over(struct worker *w)
 	} else {
 		find_detail(w, text);
 		snprintf(reason, sizeof(reason), "the VM ended%s%s%s",
-			 w->cause[0] != '\0' ? ": " : "", w->cause, text);
+			 w->cause[0] != '\0' ? ": " : "", panicked(w) ? "guest panic" : w->cause,
+			 text);
 		if (ended_well(w))
 			log_info("the VM ended", KV_S("reason", reason));
 		else
@@ -180,7 +219,7 @@ static void vm_over(struct worker *w)
 		if (!ended_well(w) && !w->guest_debug)
 			output_tell_kept(&w->console);
 	}
-	park_say(WORKER_FD_PARK, reason);
+	say_why(w, reason);
 	end_loop(w, reason);
 }
 
@@ -211,6 +250,23 @@ static void on_term(uv_signal_t *handle, int signum)
 	(void)signum;
 	snprintf(w->cause, sizeof(w->cause), "operator");
 	vm_over(w);
+}
+
+/* A line of the console: notes whom the guest's kernel killed for want of memory. */
+static void on_console(struct output *console, const char *text, size_t len)
+{
+	const char *victim = memmem(text, len, OOM_VICTIM, strlen(OOM_VICTIM)), *end;
+	char note[PARK_NOTE_SIZE / 2];
+
+	if (victim == NULL || memmem(text, len, OOM, strlen(OOM)) == NULL)
+		return;
+	victim += strlen(OOM_VICTIM);
+	len -= (size_t)(victim - text);
+	end = memmem(victim, len, OOM_VICTIM_END, strlen(OOM_VICTIM_END));
+	lines_for_error(note, sizeof(note), victim, end != NULL ? (size_t)(end - victim) : len);
+	log_error("the guest is out of memory and killed a process", KV_S("victim", note));
+	(void)console;
+	park_note(WORKER_FD_PARK, note);
 }
 
 /* --- the router's events ---------------------------------------------------------------------- */
@@ -310,6 +366,7 @@ static int open_outputs(struct worker *w, struct error *err)
 
 	r = output_open(&w->console, &w->loop, WORKER_FD_CONSOLE, "console",
 			given(WORKER_FD_LOG_CONSOLE), w->guest_debug ? LOG_INFO : LOG_DEBUG, err);
+	w->console.seen = on_console;
 	if (r == 0)
 		r = output_open(&w->qemu, &w->loop, WORKER_FD_QEMU_STDERR, "qemu",
 				given(WORKER_FD_LOG_QEMU), LOG_WARNING, err);

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -332,4 +333,32 @@ int cgroup_remove(const struct cgroup *cgroup, int64_t deadline, struct error *e
 	if (r < 0 && err != NULL)
 		*err = first;
 	return r;
+}
+
+/* "oom_kill N" in a file of lines; 0 when it is not there. */
+static uint64_t count_oom_kills(const char *dir, const char *name)
+{
+	CLEANUP(file_close) FILE *file = NULL;
+	char path[PATH_MAX], line[128];
+	uint64_t count;
+
+	if (str_format(path, sizeof(path), "%s/%s", dir, name) < 0)
+		return 0;
+	file = fopen(path, "re");
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "oom_kill %" SCNu64, &count) == 1)
+			return count;
+	return 0;
+}
+
+bool cgroup_oom_killed(const struct cgroup *cgroup)
+{
+	for (size_t i = 0; i < cgroup->count; i++) {
+		const struct cgroup_dir *dir = &cgroup->dirs[i];
+
+		if (count_oom_kills(dir->path, dir->v2 ? "memory.events" : "memory.oom_control") >
+		    0)
+			return true;
+	}
+	return false;
 }

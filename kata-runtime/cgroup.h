@@ -87,6 +87,9 @@ int cgroup_move_beside(const struct cgroup *cgroup, const char *name, struct cgr
  */
 int cgroup_remove(const struct cgroup *cgroup, int64_t deadline, struct error *err);
 
+/* Whether the kernel killed a process in them for want of memory, as it counts. */
+bool cgroup_oom_killed(const struct cgroup *cgroup);
+
 /* As strings for state.json, and back (paths are checked). */
 int cgroup_save(const struct cgroup *cgroup, struct wire_strings *ret, struct error *err);
 int cgroup_load(const struct wire_strings *strings, bool lenient, struct cgroup *ret,

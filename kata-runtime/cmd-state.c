@@ -8,9 +8,9 @@
 
 #include "common/cleanup.h"
 #include "common/str.h"
+#include "kata-runtime/cause.h"
 #include "kata-runtime/cli.h"
 #include "kata-runtime/container.h"
-#include "kata-runtime/sandbox.h"
 
 static void add_text(struct json_object *o, const char *name, const char *text)
 {
@@ -37,7 +37,7 @@ static struct json_object *make_state(const struct store *store, const struct st
 {
 	struct json_object *o = json_object_new_object();
 	struct json_object *annotations = json_object_new_object();
-	char owner[128], cause[SANDBOX_CAUSE_SIZE];
+	char owner[128], cause[CAUSE_LINE_SIZE];
 
 	add_text(o, "ociVersion", "1.1.0");
 	add_text(o, "id", state->id);
@@ -48,8 +48,7 @@ static struct json_object *make_state(const struct store *store, const struct st
 	add_text(o, "created", state->created);
 	for (uint32_t i = 0; i < state->n_annotations; i++)
 		add_text(annotations, state->annotations[i].name, state->annotations[i].value);
-	sandbox_cause(store, state, cause);
-	cause[strcspn(cause, "\n")] = '\0';
+	cause_headline(store, state, cause);
 	if (cause[0] != '\0')
 		add_text(annotations, "io.katacontainers.cause", cause);
 	if (json_object_object_length(annotations) > 0)

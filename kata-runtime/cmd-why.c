@@ -1,28 +1,34 @@
-/* why: what is known of the end of a container's VM; no VM and no lock is needed. */
+/* why: what is known of the end of a container or its VM; no VM and no lock is needed. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/cleanup.h"
-#include "common/process.h"
+#include "kata-runtime/cause.h"
 #include "kata-runtime/cli.h"
 #include "kata-runtime/container.h"
-#include "kata-runtime/sandbox.h"
 
 static void tell(const struct store *store, const struct state *state)
 {
-	char cause[SANDBOX_CAUSE_SIZE];
+	char headline[CAUSE_LINE_SIZE], text[CAUSE_SIZE];
+	size_t len;
 
-	sandbox_cause(store, state, cause);
-	if (cause[0] != '\0')
-		printf("%s", cause);
+	cause_headline(store, state, headline);
+	cause_read(store, state, text);
+	len = strlen(headline);
+	if (len > 0)
+		printf("%s\n", headline);
 	else if (state->monitor.pid == 0)
 		printf("the VM was not started yet\n");
-	else if (!process_alive(state->monitor.pid, state->monitor.start_ticks))
-		printf("monitor killed, and the VM with it\n");
 	else if (container_status(state) == STATUS_STOPPED)
-		printf("the container's process ended; its VM waits for delete\n");
+		printf("the container's process ended by itself; its VM waits for delete\n");
 	else
 		printf("the container is %s\n", container_status_name(state));
+	/* All that is known, but not the same line twice. */
+	if (len > 0 && strncmp(text, headline, len) == 0 && text[len] == '\n')
+		printf("%s", text + len + 1);
+	else
+		printf("%s", text);
 }
 
 int cmd_why(const struct cli *cli, int argc, char **argv, struct error *err)

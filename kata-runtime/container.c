@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/process.h"
 #include "common/str.h"
+#include "kata-runtime/cause.h"
 #include "kata-runtime/cgroup.h"
 #include "kata-runtime/config.h"
 #include "kata-runtime/hooks.h"
@@ -287,6 +288,8 @@ int container_kill(const struct cli *cli, const char *id, int signal, bool all, 
 	/* A shim that somebody has stopped would not tell that its process has ended. */
 	if (r == 0 && signal == SIGKILL)
 		process_continue(state.shim.pid, state.shim.start_ticks);
+	if (r == 0 && signal != 0)
+		cause_note_signal(&store, &state, signal);
 	if (r == 0)
 		return 0;
 	if (r == -ESRCH)

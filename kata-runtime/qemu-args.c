@@ -88,6 +88,8 @@ static void add_machine(struct argv *argv, const struct qemu_config *config)
 	argv_add(argv, "-no-user-config");
 	add_pair(argv, "-display", "none");
 	argv_add(argv, "-no-reboot");
+	/* Tells a guest's panic, of which pvpanic hears, from its shutdown: exit status 1. */
+	add_pair(argv, "-action", "panic=exit-failure");
 	add_pair(argv, "-sandbox",
 		 "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 	add_pair(argv, "-accel", kvm ? "kvm" : "tcg");
@@ -190,7 +192,7 @@ static void add_devices(struct argv *argv, const struct qemu_config *config)
 	/* Gives the guest's free pages back to the host. */
 	add_pair(argv, "-device",
 		 "virtio-balloon-pci,free-page-reporting=on,deflate-on-oom=on" VIRTIO);
-	/* Makes QMP tell a guest's panic from its shutdown. */
+	/* The guest tells it of a panic; see -action. */
 	add_pair(argv, "-device", "pvpanic-pci");
 	if (config->share) {
 		argv_add(argv, "-chardev");

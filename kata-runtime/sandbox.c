@@ -25,6 +25,7 @@
 #include "common/str.h"
 #include "kata-runtime/accel.h"
 #include "kata-runtime/agent-link.h"
+#include "kata-runtime/cause.h"
 #include "kata-runtime/logs.h"
 #include "kata-runtime/qemu-args.h"
 #include "kata-runtime/spawn.h"
@@ -412,35 +413,9 @@ int sandbox_restart_proxy(const struct store *store, const char *sid, const char
 	return r < 0 ? error_prefix(err, "start the worker again") : 0;
 }
 
-void sandbox_cause(const struct store *store, const struct state *state,
-		   char text[SANDBOX_CAUSE_SIZE])
-{
-	char path[PATH_MAX], raw[SANDBOX_CAUSE_SIZE / 2], *rest = raw, *line;
-	CLEANUP(fd_close) int fd = -1;
-	size_t used = 0;
-	ssize_t n;
-
-	text[0] = '\0';
-	if (store_path(store, state->sandbox, "cause", path, NULL) < 0)
-		return;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	n = fd < 0 ? 0 : read(fd, raw, sizeof(raw) - 1);
-	if (n <= 0)
-		return;
-	raw[n] = '\0';
-	while ((line = strsep(&rest, "\n")) != NULL && used + 2 < SANDBOX_CAUSE_SIZE) {
-		if (line[0] == '\0')
-			continue;
-		str_escape(text + used, SANDBOX_CAUSE_SIZE - 1 - used, line, strlen(line));
-		used += strlen(text + used);
-		text[used++] = '\n';
-		text[used] = '\0';
-	}
-}
-
 int sandbox_explain(const struct store *store, const struct state *state, int r, struct error *err)
 {
-	char cause[SANDBOX_CAUSE_SIZE];
+	char cause[CAUSE_LINE_SIZE];
 
 	/* The monitor writes the cause before it ends. */
 	if (state->monitor.pid > 0) {
@@ -450,8 +425,7 @@ int sandbox_explain(const struct store *store, const struct state *state, int r,
 		if (fd >= 0)
 			process_wait_gone(fd, deadline_in_ms(1000), NULL);
 	}
-	sandbox_cause(store, state, cause);
-	cause[strcspn(cause, "\n")] = '\0';
+	cause_vm_headline(store, state, cause);
 	return cause[0] != '\0' ? error_prefix(err, "the VM ended (%s)", cause) : r;
 }
 

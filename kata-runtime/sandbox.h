@@ -60,14 +60,6 @@ int sandbox_connect(const struct store *store, const struct state *state, struct
 int sandbox_explain(const struct store *store, const struct state *state, int r, struct error *err);
 
 /*
- * What is known of the VM's end, "" when nothing is: the first line names who ended first and how,
- * "reason ..." says more, in words that may be the guest's, "then ..." who followed. Printable.
- */
-enum { SANDBOX_CAUSE_SIZE = 4096 };
-void sandbox_cause(const struct store *store, const struct state *state,
-		   char text[SANDBOX_CAUSE_SIZE]);
-
-/*
  * Ends the VM: the monitor is pid 1 of the VM's pid namespace, with it every process ends. It is
  * asked first and killed after half a second. 0 when all is gone, -ETIMEDOUT.
  */

@@ -875,7 +875,7 @@ Test(worker, keeps_the_console_to_itself_until_it_matters)
 	cr_assert_str_eq(log_text(LOG_OF_CONSOLE), "");
 	say(rig.cause, "qemu exited 0\n");
 	cr_assert_str_eq(peer_expect_close(&client, 0, CLOSE_VM_ENDED),
-			 "the VM ended: qemu exited 0: console: Kernel panic - not syncing: "
+			 "the VM ended: guest panic: console: Kernel panic - not syncing: "
 			 "a part of the path is no directory");
 	peer_expect_end(&client);
 	cr_assert_eq(worker_end(), 0);

@@ -28,15 +28,11 @@ teardown() {
 
 # another_worker ID PID: is there a worker, and not that one?
 another_worker() {
-	local pid
-
 	pid=$(process "$1" worker) && [[ -n $pid && $pid != "$2" ]]
 }
 
 # crash_worker ID [SIGNAL]: and waits for the next one.
 crash_worker() {
-	local pid
-
 	pid=$(process "$1" worker)
 	kill -s "${2:-KILL}" "$pid"
 	eventually 10 another_worker "$1" "$pid"
@@ -109,6 +105,7 @@ sum_of() {
 	expect 0 runtime why victim
 	same "${lines[0]}" 'qemu signal 9'
 	has "$output" 'reason the VM ended: qemu signal 9' 'then worker exited 0'
+	has_not "$output" 'console'
 	same "$(runtime state victim | jq -r '.annotations["io.katacontainers.cause"]')" \
 		'qemu signal 9'
 	# It has stopped, and is its manager's to delete.
@@ -123,4 +120,70 @@ sum_of() {
 	has "$output" 'removing container victim'
 	expect 1 runtime state victim
 	mv "$work/gone" "$work/victim"
+}
+
+@test "why: who the guest's kernel killed, its panic, and what kill was told" {
+	# /proc/sysrq-trigger is the way to a panic from within.
+	bundle guest sh -c 'trap "" TERM; while :; do sleep 0.2; done'
+	edit guest '.linux.resources.memory.limit = 48 * 1048576 | .linux.readonlyPaths = [] |
+		.linux.maskedPaths = []'
+	start guest
+	expect 137 runtime exec guest tail -c 200m /dev/zero
+	expect 0 runtime why guest
+	same "${lines[0]}" 'the container is running'
+	has "${lines[1]}" 'oom ' '(tail)'
+	same "$(runtime state guest | jq -r '.annotations["io.katacontainers.cause"]')" null
+	has "$(log guest proxy)" 'level=error' 'the guest is out of memory' '(tail)'
+	# Before anything else: a kill does not change what is known of the guest.
+	expect 0 runtime kill guest TERM
+	runtime exec guest sh -c 'echo c >/proc/sysrq-trigger' || true
+	same "$(exit_code guest)" 137
+	expect 0 runtime why guest
+	has "${lines[0]}" 'guest panic' 'Kernel panic' sysrq
+	has "$output" 'qemu exited 1' 'console ' 'then worker exited 0' '(tail)'
+	has "$(runtime state guest | jq -r '.annotations["io.katacontainers.cause"]')" 'guest panic'
+	has "$(log guest proxy)" 'guest panic'
+	runtime delete guest
+
+	# The container's own process as the victim, then one that an operator ended.
+	bundle guest tail -c 200m /dev/zero
+	edit guest '.linux.resources.memory.limit = 48 * 1048576'
+	start guest
+	same "$(exit_code guest)" 137
+	expect 0 runtime why guest
+	has "${lines[0]}" 'guest OOM: ' '(tail)'
+	has "$(runtime state guest | jq -r '.annotations["io.katacontainers.cause"]')" 'guest OOM'
+	runtime delete guest
+	bundle guest sleep 1000
+	start guest
+	expect 0 runtime kill guest KILL
+	same "$(exit_code guest)" 137
+	expect 0 runtime why guest
+	same "${lines[0]}" 'operator: signal 9 (SIGKILL)'
+}
+
+# memory_cgroup PID: the directory, where there is that controller, and its limit's file.
+memory_cgroup() {
+	local path
+
+	path=$(awk -F: '$2 ~ /(^|,)memory(,|$)/ { print $3 }' "/proc/$1/cgroup")
+	[[ -z $path ]] || printf '%s\n' "/sys/fs/cgroup/memory$path/memory.limit_in_bytes"
+	path=$(awk -F: '$1 == 0 { print $3 }' "/proc/$1/cgroup")
+	[[ ! -e /sys/fs/cgroup$path/memory.max ]] || printf '%s\n' "/sys/fs/cgroup$path/memory.max"
+}
+
+@test "why: the host's kernel killed QEMU for want of memory" {
+	local limit
+
+	bundle starved sleep 1000
+	start starved
+	limit=$(memory_cgroup "$(process starved qemu)")
+	[[ -n $limit ]] || skip 'no memory controller here'
+	# The guest then takes more; its memory cannot be taken from it.
+	echo $(($(cat "${limit%/*}"/memory.{usage_in_bytes,current} 2>/dev/null) + 4194304)) >"$limit"
+	runtime exec starved sh -c 'head -c 60m /dev/zero >/dev/shm/more' || true
+	same "$(exit_code starved)" 137
+	expect 0 runtime why starved
+	has "${lines[0]}" 'host OOM: ' 'signal 9'
+	has "$(runtime state starved | jq -r '.annotations["io.katacontainers.cause"]')" 'host OOM'
 }

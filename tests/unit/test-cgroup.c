@@ -365,3 +365,36 @@ Test(cgroup, systemds_form_is_wanted_with_its_option)
 		cr_expect(cases[i].taken || strstr(err.text, "SLICE:PREFIX:NAME") != NULL);
 	}
 }
+
+/* Writes a file of a directory that stands for a cgroup. */
+static void put(const char *dir, const char *name, const char *text)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	file = fopen(path, "we");
+	cr_assert(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+Test(cgroup, the_hosts_oom_kills_are_counted)
+{
+	char dir[] = "/tmp/kata-test-cgroup-XXXXXX", path[64];
+	struct cgroup cgroup = { .dirs = { { .path = dir } }, .count = 1 };
+
+	cr_assert(mkdtemp(dir) != NULL);
+	cr_expect(!cgroup_oom_killed(&cgroup), "there is no file");
+	put(dir, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n");
+	cr_expect(!cgroup_oom_killed(&cgroup));
+	put(dir, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
+	cr_expect(cgroup_oom_killed(&cgroup));
+	cgroup.dirs[0].v2 = true;
+	cr_expect(!cgroup_oom_killed(&cgroup), "v2 has another file");
+	put(dir, "memory.events", "low 0\nhigh 0\nmax 7\noom 3\noom_kill 1\noom_group_kill 0\n");
+	cr_expect(cgroup_oom_killed(&cgroup));
+	snprintf(path, sizeof(path), "%s/memory.oom_control", dir);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/memory.events", dir);
+	unlink(path);
+	rmdir(dir);
+}

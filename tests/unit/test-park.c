@@ -16,7 +16,7 @@
 static struct {
 	int monitor, worker;
 	int slots[PARK_SLOTS];
-	char words[PARK_WORDS_SIZE];
+	struct park_text text;
 } rig;
 
 static int count_fds(void)
@@ -56,16 +56,16 @@ Test(park, keeps_replaces_and_empties)
 
 	cr_assert_eq(park_put(rig.worker, 0, one), 0);
 	cr_assert_eq(park_put(rig.worker, PARK_SLOTS - 1, two), 0);
-	park_take(rig.monitor, rig.slots, rig.words);
+	park_take(rig.monitor, rig.slots, &rig.text);
 	cr_assert_eq(inode(rig.slots[0]), inode(one));
 	cr_assert_eq(inode(rig.slots[PARK_SLOTS - 1]), inode(two));
 	cr_assert_eq(park_put(rig.worker, 0, two), 0);
-	park_take(rig.monitor, rig.slots, rig.words);
+	park_take(rig.monitor, rig.slots, &rig.text);
 	cr_assert_eq(inode(rig.slots[0]), inode(two));
 	cr_assert_eq(count_fds(), before + 2);
 	cr_assert_eq(park_put(rig.worker, 0, -1), 0);
 	cr_assert_eq(park_put(rig.worker, PARK_SLOTS - 1, -1), 0);
-	park_take(rig.monitor, rig.slots, rig.words);
+	park_take(rig.monitor, rig.slots, &rig.text);
 	cr_assert_eq(rig.slots[0], -1);
 	cr_assert_eq(count_fds(), before);
 	cr_assert_eq(park_put(rig.worker, PARK_SLOTS, one), -EINVAL);
@@ -94,14 +94,14 @@ Test(park, what_is_no_packet_of_ours_changes_nothing)
 	int fd = memfd_create("one", MFD_CLOEXEC);
 	int before = count_fds();
 	struct error err;
-	char junk[4096];
+	char junk[8192];
 
 	memset(junk, 0, sizeof(junk));
 	cr_assert(send(rig.worker, junk, sizeof(junk), 0) == sizeof(junk));
 	cr_assert(send(rig.worker, "\xff", 1, 0) == 1);
 	cr_assert(send(rig.worker, "", 0, 0) == 0);
 	cr_assert_eq(fdpass_send_one(rig.worker, fd, "two bytes", INT64_MAX, &err), 0);
-	park_take(rig.monitor, rig.slots, rig.words);
+	park_take(rig.monitor, rig.slots, &rig.text);
 	for (int i = 1; i < PARK_SLOTS; i++)
 		cr_expect_eq(rig.slots[i], -1);
 	cr_expect_eq(rig.slots[0], -1);
@@ -111,22 +111,26 @@ Test(park, what_is_no_packet_of_ours_changes_nothing)
 		if (park_put(rig.worker, 1, fd) < 0)
 			break;
 	for (int i = 0; i < 10; i++)
-		park_take(rig.monitor, rig.slots, rig.words);
+		park_take(rig.monitor, rig.slots, &rig.text);
 	cr_expect_eq(count_fds(), before + 1);
 }
 
 Test(park, last_words)
 {
-	char longer[3000];
+	char longer[5000];
 
-	park_say(rig.worker, "the VM ended: \x1b[31mred");
+	park_say(rig.worker, "the VM ended: \x1b[31mred\nnext\rline");
 	park_say(rig.worker, "a second time");
-	park_take(rig.monitor, rig.slots, rig.words);
-	cr_expect_str_eq(rig.words, "the VM ended: \\x1b[31mred");
+	park_take(rig.monitor, rig.slots, &rig.text);
+	cr_expect_str_eq(rig.text.words, "the VM ended: \\x1b[31mred\nnext\\x0dline");
+	cr_expect_str_eq(rig.text.note, "");
+	park_note(rig.worker, "7 (sh)\n");
+	park_take(rig.monitor, rig.slots, &rig.text);
+	cr_expect_str_eq(rig.text.note, "7 (sh)\\x0a");
 	memset(longer, 'x', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
-	rig.words[0] = '\0';
+	rig.text.words[0] = '\0';
 	park_say(rig.worker, longer);
-	park_take(rig.monitor, rig.slots, rig.words);
-	cr_expect_eq(strlen(rig.words), PARK_WORDS_SIZE - 2, "%zu", strlen(rig.words));
+	park_take(rig.monitor, rig.slots, &rig.text);
+	cr_expect_eq(strlen(rig.text.words), PARK_WORDS_SIZE - 2, "%zu", strlen(rig.text.words));
 }

@@ -74,6 +74,7 @@ Test(qemu_args, plain)
 	cr_expect_eq(count(&argv, "-nodefaults"), 1);
 	cr_expect_eq(count(&argv, "-no-user-config"), 1);
 	cr_expect_eq(count(&argv, "-no-reboot"), 1);
+	cr_expect_eq(count(&argv, "panic=exit-failure"), 1);
 	cr_expect(holds(&argv, ",memory-backend=mem"));
 	cr_expect_eq(count(&argv, "memory-backend-memfd,id=mem,size=256M,share=on"), 1);
 	cr_expect_not(holds(&argv, "vhost-user-fs"));

@@ -324,7 +324,7 @@ static void die(void)
 	while (uv_run(&loop, UV_RUN_NOWAIT) != 0)
 		;
 	fd_close(&other);
-	park_take(park_monitor, slots, (char[PARK_WORDS_SIZE]){ 0 });
+	park_take(park_monitor, slots, &(struct park_text){ 0 });
 }
 
 static void expect_packet(uint16_t op)
