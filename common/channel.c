@@ -21,6 +21,8 @@ enum {
 	SMALL_FRAME = 4096,   /* up to here one copy is cheaper than a vector */
 	HEAD_MAX = 64,        /* a head that is sent together with the frame's header */
 	DEVICE_WRITE = 32768, /* most that the port's driver takes at once */
+	DEVICE_READ = 4096,   /* and gives at once: libuv reads on after a buffer that it fills */
+	GATHERED_MAX = 65536, /* for any other descriptor: a packet of vsock */
 };
 
 /*
@@ -45,6 +47,7 @@ static void on_closed(uv_handle_t *handle)
 	struct error err;
 
 	buf_fini(&channel->input);
+	buf_fini(&channel->gathered);
 	if (channel->failure != 0) {
 		error_set(&err, -channel->failure, "connection");
 		channel->failure = 0;
@@ -127,7 +130,7 @@ static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf)
 	(void)size;
 	use_spare(&channel->input);
 	buf->base = (char *)buf_reserve(&channel->input, READ_SIZE);
-	buf->len = buf->base != NULL ? READ_SIZE : 0;
+	buf->len = buf->base == NULL ? 0 : channel->device ? DEVICE_READ : READ_SIZE;
 }
 
 /* Gives back the memory that is not needed until more comes. */
@@ -342,17 +345,42 @@ static uint8_t *put(uint8_t *to, const void *from, size_t n)
 	return to + n;
 }
 
-/*
- * Where a frame is put together whose parts are not worth a vector. A device takes each part of a
- * vector for itself, and the host then gets two pieces.
- */
-static uint8_t *gather(const struct channel *channel, size_t total, uint8_t small[SMALL_FRAME])
+void channel_flush(struct channel *channel)
 {
-	static uint8_t whole[DEVICE_WRITE];
+	struct buf *gathered = &channel->gathered;
+	size_t n = buf_len(gathered);
+	uv_buf_t buf = uv_buf_init((char *)buf_at(gathered), (unsigned)n);
 
-	if (total <= SMALL_FRAME)
-		return small;
-	return channel->device && total <= sizeof(whole) ? whole : NULL;
+	if (n == 0 || channel->closing)
+		return;
+	if (!channel->broken)
+		write_bytes(channel, &buf, 1, n); /* when it fails the end comes by reading */
+	buf_consume(gathered, n);
+}
+
+/* A copy of the frame is cheaper than a write of its own. 1: done, 0: too long for that. */
+static int gather(struct channel *channel, const struct frame *frame, const void *head,
+		  size_t head_len, const void *body, size_t body_len)
+{
+	size_t total = FRAME_HEADER + head_len + body_len;
+	size_t most = channel->device ? DEVICE_WRITE : GATHERED_MAX;
+	uint8_t *to;
+
+	if (!channel->gathers)
+		return 0;
+	if (buf_len(&channel->gathered) + total > most)
+		channel_flush(channel);
+	if (total > most)
+		return 0;
+	to = buf_reserve(&channel->gathered, total);
+	if (to == NULL) {
+		fail_later(channel, -ENOMEM);
+		return -ENOMEM;
+	}
+	frame_put_header(to, frame);
+	put(put(to + FRAME_HEADER, head, head_len), body, body_len);
+	buf_commit(&channel->gathered, total);
+	return 1;
 }
 
 int channel_send(struct channel *channel, const struct frame *frame, const void *head,
@@ -360,10 +388,11 @@ int channel_send(struct channel *channel, const struct frame *frame, const void 
 {
 	struct frame sent = *frame;
 	uint8_t small[SMALL_FRAME];
-	uint8_t *p, *whole;
+	uint8_t *p;
 	uv_buf_t bufs[3];
-	size_t total;
+	size_t total = FRAME_HEADER + head_len + body_len;
 	unsigned count = 1;
+	int r;
 
 	if (head_len > FRAME_CONTROL_MAX || body_len > FRAME_CONTROL_MAX - head_len ||
 	    head_len + body_len == 0)
@@ -371,14 +400,14 @@ int channel_send(struct channel *channel, const struct frame *frame, const void 
 	if (channel->closing || channel->broken || channel->finishing)
 		return -EPIPE;
 	sent.length = (uint32_t)(head_len + body_len);
-	total = FRAME_HEADER + head_len + body_len;
-	whole = gather(channel, total, small);
-	p = whole != NULL ? whole : small;
-	frame_put_header(p, &sent);
-	p += FRAME_HEADER;
-	if (whole != NULL) {
-		put(put(p, head, head_len), body, body_len);
-		bufs[0] = uv_buf_init((char *)whole, (unsigned)total);
+	r = gather(channel, &sent, head, head_len, body, body_len);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	frame_put_header(small, &sent);
+	p = small + FRAME_HEADER;
+	if (total <= SMALL_FRAME) {
+		p = put(put(p, head, head_len), body, body_len);
+		bufs[0] = uv_buf_init((char *)small, (unsigned)total);
 		return write_bytes(channel, bufs, count, total);
 	}
 	if (head_len <= HEAD_MAX)
@@ -409,6 +438,7 @@ void channel_finish(struct channel *channel)
 {
 	if (channel->closing || channel->finishing)
 		return;
+	channel_flush(channel);
 	channel->finishing = true;
 	if (channel->queued == 0 || channel->broken) {
 		close_now(channel);

@@ -59,11 +59,13 @@ struct channel {
 	const struct channel_ops *ops;
 	void *owner;
 	struct buf input;
-	size_t queued;  /* bytes handed to libuv and not yet written */
-	size_t held;    /* memory these take, with what is needed to keep each */
-	bool above_low; /* drained is owed */
-	bool device;    /* set by the owner: a character device, no socket */
-	bool synced;    /* the preamble is over */
+	struct buf gathered; /* sent and not handed on yet: see channel_flush() */
+	size_t queued;       /* bytes handed to libuv and not yet written */
+	size_t held;         /* memory these take, with what is needed to keep each */
+	bool above_low;      /* drained is owed */
+	bool device;         /* set by the owner: a character device, no socket */
+	bool gathers;        /* set by the owner, who calls channel_flush() */
+	bool synced;         /* the preamble is over */
 	bool reading;
 	bool broken;    /* writing failed: what is sent is dropped */
 	bool finishing; /* closes when the queue is written */
@@ -91,6 +93,12 @@ int channel_send(struct channel *channel, const struct frame *frame, const void 
 /* Encodes a message and sends it as the payload; number is the channel number in the frame. */
 int channel_send_message(struct channel *channel, enum frame_type frame_type, uint8_t flags,
 			 uint32_t number, uint32_t id, enum msg_type type, const void *body);
+
+/*
+ * Writes what a channel that gathers was sent. The owner calls it before its loop waits, so that
+ * the frames of one turn, which may be many small ones, are few large writes.
+ */
+void channel_flush(struct channel *channel);
 
 /* Stops and starts reading: back pressure. Frames that were read with this one still come. */
 void channel_pause(struct channel *channel);

@@ -222,6 +222,14 @@ static const struct channel_ops link_ops = {
 	.anew = on_anew,
 };
 
+static void on_flush(uv_prepare_t *prepare)
+{
+	struct agent *agent = prepare->data;
+
+	if (agent->link_open)
+		channel_flush(&agent->link);
+}
+
 static void on_retry(uv_timer_t *timer)
 {
 	look_for_link(timer->data);
@@ -235,6 +243,7 @@ static void look_for_link(struct agent *agent)
 	if (fd >= 0 && channel_open(&agent->link, &agent->loop, fd, &link_ops, agent, &err) == 0) {
 		agent->link_open = true;
 		agent->link.device = agent->source.kind == LINK_PORT_DEVICE;
+		agent->link.gathers = true;
 		return;
 	}
 	if (err.num == ENOTCONN) {
@@ -298,7 +307,9 @@ int agent_start(struct agent *agent, const struct agent_options *options,
 	uv_timer_init(&agent->loop, &agent->stop);
 	network_wait_init(&agent->network, &agent->loop);
 	dns_init(&agent->dns, &agent->loop);
-	agent->retry.data = agent->lease.data = agent->stop.data = agent;
+	uv_prepare_init(&agent->loop, &agent->flush);
+	agent->retry.data = agent->lease.data = agent->stop.data = agent->flush.data = agent;
+	uv_prepare_start(&agent->flush, on_flush);
 	r = start_parts(agent, err);
 	if (r == 0)
 		look_for_link(agent);
@@ -329,6 +340,7 @@ static void close_all(struct agent *agent)
 	uv_close((uv_handle_t *)&agent->retry, NULL);
 	uv_close((uv_handle_t *)&agent->lease, NULL);
 	uv_close((uv_handle_t *)&agent->stop, NULL);
+	uv_close((uv_handle_t *)&agent->flush, NULL);
 }
 
 static void on_stop_look(uv_timer_t *timer)
@@ -337,6 +349,8 @@ static void on_stop_look(uv_timer_t *timer)
 	bool over = deadline_left_ms(agent->stop_deadline) == 0;
 
 	if (agent->options.guest) {
+		if (agent->link_open)
+			channel_flush(&agent->link);
 		if (!over && agent->link_open && agent->link.queued > 0)
 			return;
 		sandbox_power_off();

@@ -45,6 +45,7 @@ struct agent {
 	uv_timer_t retry;       /* while there is no link */
 	uv_timer_t lease;       /* while sessions are without one */
 	uv_timer_t stop;
+	uv_prepare_t flush; /* of the link, before the loop waits */
 	int64_t stop_deadline;
 	struct log_link log;
 	uint32_t log_id;

@@ -13,7 +13,7 @@
 #include "common/error.h"
 
 /* Bytes read at once, and how often in one turn before others have theirs. */
-enum { READ_SIZE = 16384, READS_PER_TURN = 4 };
+enum { READ_SIZE = STREAM_WINDOW, READS_PER_TURN = 4 };
 
 void streams_init(struct streams *streams, const bool *congested)
 {
@@ -159,7 +159,7 @@ static size_t output_room(const struct streams *s, unsigned stream)
 
 static void read_output(struct streams *s, unsigned stream)
 {
-	uint8_t buffer[READ_SIZE];
+	static uint8_t buffer[READ_SIZE];
 
 	for (int i = 0; i < READS_PER_TURN; i++) {
 		size_t room = output_room(s, stream);

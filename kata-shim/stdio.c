@@ -19,7 +19,7 @@
 #include "common/log.h"
 
 enum {
-	SLICE = 16384,       /* bytes read in one turn */
+	SLICE = 65536,       /* bytes read in one turn: a whole window */
 	SHARED_SLICE = 512,  /* poll(2) promises no more to a pipe (_POSIX_PIPE_BUF) */
 	WORTH_FREEING = 4096 /* an empty buffer larger than this is given back */
 };
@@ -175,7 +175,7 @@ static void read_slice(struct stdio *stdio)
 {
 	struct stdio_fd *f = &stdio->fds[STDIN_FILENO];
 	size_t room = stdio->ops->room(stdio);
-	uint8_t bytes[SLICE];
+	static uint8_t bytes[SLICE];
 	ssize_t n;
 
 	if (room > SLICE)

@@ -353,8 +353,10 @@ Test(channel, queue_is_counted_and_drained_once)
 	unsigned sent = 0;
 
 	world_open(&world, &ops);
-	for (unsigned round = 0; round < 3; round++) {
-		world.channel->device = round == 1; /* put together, not as a vector */
+	for (unsigned round = 0; round < 4; round++) {
+		channel_flush(world.channel);
+		world.channel->gathers = round == 1 || round == 2;
+		world.channel->device = round == 2; /* which takes no more than 32 KiB at once */
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++, sent++)
 			cr_assert_eq(send_frame(&world, sizes[i]), 0);
 	}
@@ -382,6 +384,68 @@ Test(channel, a_small_send_needs_no_queue)
 		cr_assert_eq(read_frames(world.fd, &input, 5000), 1, "before the loop runs");
 	}
 	buf_fini(&input);
+	world_close(&world);
+}
+
+/* What the other end gets in one read: bytes. */
+static size_t read_once(const struct world *world)
+{
+	static uint8_t bytes[200000];
+	ssize_t n = recv(world->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	return n < 0 ? 0 : (size_t)n;
+}
+
+Test(channel, gathered_frames_go_out_together)
+{
+	struct world world;
+
+	world_open(&world, &ops);
+	world.channel->gathers = true;
+	for (unsigned i = 0; i < 10; i++)
+		cr_assert_eq(send_frame(&world, 1000), 0);
+	cr_assert_eq(read_once(&world), 0, "nothing before the flush");
+	channel_flush(world.channel);
+	cr_assert_eq(read_once(&world), 10 * (FRAME_HEADER + 1000));
+	channel_flush(world.channel);
+	cr_assert_eq(read_once(&world), 0, "and nothing twice");
+	/* What does not fit any more makes room; what never fits goes behind the others. */
+	cr_assert_eq(send_frame(&world, 40000), 0);
+	cr_assert_eq(send_frame(&world, 40000), 0);
+	cr_assert_eq(read_once(&world), FRAME_HEADER + 40000);
+	cr_assert_eq(send_frame(&world, 100000), 0);
+	cr_assert_eq(read_once(&world), 2 * FRAME_HEADER + 140000);
+	world_close(&world);
+}
+
+Test(channel, finish_writes_what_was_gathered_and_close_drops_it)
+{
+	struct world world;
+
+	world_open(&world, &ops);
+	world.channel->gathers = true;
+	cr_assert_eq(send_frame(&world, 1000), 0);
+	channel_finish(world.channel);
+	cr_assert_eq(read_once(&world), FRAME_HEADER + 1000);
+	world_close(&world);
+
+	world_open(&world, &ops);
+	world.channel->gathers = true;
+	cr_assert_eq(send_frame(&world, 1000), 0);
+	channel_close(world.channel);
+	channel_flush(world.channel);
+	cr_assert_eq(read_once(&world), 0);
+	world_close(&world);
+
+	world_open(&world, &ops);
+	world.channel->gathers = true;
+	cr_assert_eq(send_frame(&world, 1000), 0);
+	close(world.fd);
+	world.fd = -1;
+	channel_flush(world.channel);
+	channel_flush(world.channel);
+	world_run(&world);
+	cr_assert_eq(world.ended, 1, "the end of the peer is still read");
 	world_close(&world);
 }
 
