@@ -43,9 +43,13 @@ ROWS = [
     Row("exec", "exec /bin/true", SECOND, 0.3),
     Row("exec.cpu", "  CPU of our host processes started for it", SECOND),
     Row("stdout", "stdout of an exec", RATE, 20e6),
-    Row("stdin", "stdin of an exec", RATE),
     Row("stdout.worker", "  CPU of the worker for a MB of it", SECOND),
     Row("stdout.qemu", "  CPU of QEMU for a MB of it", SECOND),
+    Row("stdin", "stdin of an exec", RATE),
+    Row("stdin.worker", "  CPU of the worker for a MB of it", SECOND),
+    Row("stdin.qemu", "  CPU of QEMU for a MB of it", SECOND),
+    Row("pipe", "a pipe between two processes, without any link", RATE),
+    Row("pipe.qemu", "  CPU of QEMU for a MB of it", SECOND),
     Row("ping", "round trip through an exec", SECOND),
     Row("ping.loaded", "  beside stdin of another one", SECOND, 0.002),
     Row("pss", "PSS of all proxy and shim processes", MEMORY, 3 << 20),
@@ -138,11 +142,12 @@ def living(runtime, options):
         took, cpu = runtime.do("exec", "live", "/bin/true")
         yield "exec", took
         yield "exec.cpu", cpu
-    before = link_cpu(runtime)
-    yield "stdout", read_rate(runtime, options.bytes)
-    for name, seconds in link_cpu(runtime).items():
-        yield "stdout." + name, (seconds - before[name]) / (options.bytes / 1e6)
-    yield "stdin", write_rate(runtime, options.bytes)
+    for name, rate in (("stdout", read_rate), ("stdin", write_rate), ("pipe", pipe_rate)):
+        before = link_cpu(runtime)
+        yield name, rate(runtime, options.bytes)
+        for process, seconds in link_cpu(runtime).items():
+            if name != "pipe" or process == "qemu":
+                yield f"{name}.{process}", (seconds - before[process]) / (options.bytes / 1e6)
     yield "ping", round_trip(runtime)
     yield "ping.loaded", loaded_round_trip(runtime, options.bytes)
     if is_kata(runtime):
@@ -224,6 +229,24 @@ def write_rate(runtime, total):
     process.wait(SECONDS)
     if not arrived:
         raise Failed("the process ended before it had read all of stdin")
+    return total / took
+
+
+def pipe_rate(runtime, total):
+    """The same bytes from one process of the container to another: what streams cost in there."""
+    output_ours, output_theirs = os.pipe()
+    process = runtime.start("exec", "live", "sh", "-c", f"echo; dd if=/dev/zero bs={BLOCK} "
+                            f"count={total // BLOCK} | dd of=/dev/null bs={BLOCK}; echo",
+                            stdout=output_theirs)
+    os.close(output_theirs)
+    os.read(output_ours, 1)
+    began = time.time()
+    ended = os.read(output_ours, 1) == b"\n"
+    took = time.time() - began
+    os.close(output_ours)
+    process.wait(SECONDS)
+    if not ended:
+        raise Failed("the process ended too early")
     return total / took
 
 
