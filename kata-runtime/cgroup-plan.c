@@ -162,24 +162,43 @@ static int slice_path(const char *slice, char path[PATH_MAX], struct error *err)
 	return 0;
 }
 
-/* slice:prefix:name, which runc hands to systemd. */
-static int systemd_path(char *text, char path[PATH_MAX], struct error *err)
+static bool is_slice(const char *name)
 {
-	char slice_dir[PATH_MAX], *rest = text;
-	const char *slice = strsep(&rest, ":"), *prefix = strsep(&rest, ":"), *name = rest;
 	size_t len = strlen(name);
-	int r = slice_path(slice[0] != '\0' ? slice : "system.slice", slice_dir, err);
 
-	if (r < 0)
-		return r;
-	if (len == 0 || strchr(prefix, '/') != NULL || strchr(name, '/') != NULL)
+	return len > 6 && str_eq(name + len - 6, ".slice");
+}
+
+/* slice:prefix:name, which runc hands to systemd. */
+static int systemd_units(char *text, struct cgroup_scope *ret, struct error *err)
+{
+	char *rest = text;
+	const char *slice = strsep(&rest, ":"), *prefix = strsep(&rest, ":"), *name = rest;
+	int r;
+
+	if (name[0] == '\0' || strchr(prefix, '/') != NULL || strchr(name, '/') != NULL)
 		return error_say(err, EINVAL, "cgroup path: expected SLICE:PREFIX:NAME");
-	if (len > 6 && str_eq(name + len - 6, ".slice"))
-		r = str_format(path, PATH_MAX, "%s/%s", slice_dir, name);
-	else
-		r = str_format(path, PATH_MAX, "%s/%s%s%s.scope", slice_dir, prefix,
+	r = str_format(ret->slice, sizeof(ret->slice), "%s",
+		       slice[0] != '\0' ? slice : "system.slice");
+	if (r == 0 && is_slice(name))
+		r = str_format(ret->unit, sizeof(ret->unit), "%s", name);
+	else if (r == 0)
+		r = str_format(ret->unit, sizeof(ret->unit), "%s%s%s.scope", prefix,
 			       prefix[0] != '\0' ? "-" : "", name);
 	return r < 0 ? error_set(err, ENAMETOOLONG, "cgroup path") : 0;
+}
+
+static int systemd_path(char *text, char path[PATH_MAX], struct error *err)
+{
+	char slice_dir[PATH_MAX];
+	struct cgroup_scope units;
+	int r = systemd_units(text, &units, err);
+
+	if (r == 0)
+		r = slice_path(units.slice, slice_dir, err);
+	if (r == 0 && str_format(path, PATH_MAX, "%s/%s", slice_dir, units.unit) < 0)
+		r = error_set(err, ENAMETOOLONG, "cgroup path");
+	return r;
 }
 
 static bool is_systemd_path(const char *cgroups_path)
@@ -197,6 +216,22 @@ int cgroup_check_systemd(const char *cgroups_path, struct error *err)
 			 "config.json: linux.cgroupsPath: with --systemd-cgroup expected "
 			 "SLICE:PREFIX:NAME, not \"%s\"",
 			 cgroups_path);
+}
+
+int cgroup_parse_scope(const char *cgroups_path, struct cgroup_scope *ret, struct error *err)
+{
+	CLEANUP(freep) char *copy = strdup(cgroups_path);
+	int r;
+
+	*ret = (struct cgroup_scope){ .unit = "" };
+	if (copy == NULL)
+		return error_set(err, ENOMEM, "cgroup path");
+	if (!is_systemd_path(cgroups_path))
+		return 0;
+	r = systemd_units(copy, ret, err);
+	if (r == 0 && is_slice(ret->unit))
+		ret->unit[0] = '\0';
+	return r;
 }
 
 int cgroup_path(const char *cgroups_path, const char *sid, char **ret, struct error *err)
@@ -251,6 +286,31 @@ static int count_missing(struct cgroup_dir *dir, struct error *err)
 	/* One that is there and empty was left behind: it becomes ours. */
 	if (dir->levels == 0 && is_empty(dir->path))
 		dir->levels = 1;
+	return 0;
+}
+
+void cgroup_keep_leaves(struct cgroup *cgroup)
+{
+	for (size_t i = 0; i < cgroup->count; i++)
+		if (cgroup->dirs[i].levels > 1)
+			cgroup->dirs[i].levels = 1;
+}
+
+int cgroup_plan_again(struct cgroup *cgroup, struct error *err)
+{
+	for (size_t i = 0; i < cgroup->count; i++) {
+		struct cgroup_dir *dir = &cgroup->dirs[i];
+		int r;
+
+		if (dir->levels == 0)
+			continue; /* somebody else's, before and now */
+		dir->levels = 0;
+		r = count_missing(dir, err);
+		if (r < 0 && !cgroup->lenient)
+			return r;
+		if (dir->levels == 0)
+			dir->levels = 1;
+	}
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #ifndef KATA_CGROUP_H
 #define KATA_CGROUP_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -53,10 +54,25 @@ void cgroup_mounts_fini(struct cgroup_mounts *mounts);
 int cgroup_path(const char *cgroups_path, const char *sid, char **ret, struct error *err);
 
 /*
- * With --systemd-cgroup: -EINVAL unless cgroupsPath has that form or is not there at all. systemd
- * itself is not asked and need not run: the cgroup is made where it would make the scope.
+ * With --systemd-cgroup: -EINVAL unless cgroupsPath has that form or is not there at all. Where
+ * systemd does not run the cgroup is made where it would make the scope.
  */
 int cgroup_check_systemd(const char *cgroups_path, struct error *err);
+
+/* What systemd calls it: prefix-name.scope in slice. */
+struct cgroup_scope {
+	char unit[NAME_MAX + 1], slice[NAME_MAX + 1];
+};
+
+/* Of such a cgroupsPath. The unit is "" for any other, and for a NAME that is itself a slice's. */
+int cgroup_parse_scope(const char *cgroups_path, struct cgroup_scope *ret, struct error *err);
+
+/*
+ * For a scope that systemd is to make: nothing above the scope is ours to remove. When it is made,
+ * counts again for hierarchies that systemd leaves alone.
+ */
+void cgroup_keep_leaves(struct cgroup *cgroup);
+int cgroup_plan_again(struct cgroup *cgroup, struct error *err);
 
 /*
  * Says which directories there will be and which of them are to be made, without making any: to

@@ -22,6 +22,7 @@
 #include "kata-runtime/cgroup.h"
 #include "kata-runtime/config.h"
 #include "kata-runtime/console.h"
+#include "kata-runtime/container-cgroup.h"
 #include "kata-runtime/container.h"
 #include "kata-runtime/guest-spec.h"
 #include "kata-runtime/hooks.h"
@@ -269,10 +270,7 @@ static int record(struct creation *c, const char *id, struct error *err)
 	if (r == 0)
 		r = copy_annotations(state, c->spec, err);
 	if (r == 0)
-		r = cgroup_plan(c->spec->cgroups_path, state->sid, c->cli->rootless, &c->cgroup,
-				err);
-	if (r == 0)
-		r = cgroup_save(&c->cgroup, &state->cgroups, err);
+		r = container_plan_cgroups(c->cli, c->spec->cgroups_path, state, &c->cgroup, err);
 	if (r == 0)
 		r = store_lock(&c->store, state->sid, deadline_in_ms(LOCK_MS), &c->lock, err);
 	if (r == 0)
@@ -337,13 +335,10 @@ static int start_shim(struct creation *c, struct error *err)
 		.args = &c->spec->process.args,
 		.netns = c->netns,
 		.pidns = -1,
-		.cgroup = &c->cgroup,
 		.debug = c->cli->debug,
 	};
 	int r = open_shared(c, err);
 
-	if (r == 0)
-		r = cgroup_create(&c->cgroup, err);
 	if (r == 0)
 		r = process_io_open(&c->io, &c->spec->process, c->options, err);
 	if (r < 0)
@@ -354,6 +349,9 @@ static int start_shim(struct creation *c, struct error *err)
 	if (r < 0)
 		return r;
 	c->state.shim = c->shim.process;
+	r = container_enter_cgroups(&c->state, &c->cgroup, c->shim.process.pid, err);
+	if (r < 0)
+		return r;
 	return store_write_state(&c->store, &c->state, err);
 }
 

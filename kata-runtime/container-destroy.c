@@ -19,6 +19,7 @@
 #include "common/process.h"
 #include "common/str.h"
 #include "kata-runtime/cgroup.h"
+#include "kata-runtime/container-cgroup.h"
 #include "kata-runtime/container.h"
 #include "kata-runtime/network.h"
 #include "kata-runtime/pod.h"
@@ -70,14 +71,6 @@ static int wait_ends(const struct state *state, int64_t deadline, struct error *
 
 /* --- the last container: the VM ends -------------------------------------------------------- */
 
-static int remove_cgroups(const struct wire_strings *saved, int64_t deadline, struct error *err)
-{
-	CLEANUP(cgroup_fini) struct cgroup cgroup = { 0 };
-	int r = cgroup_load(saved, false, &cgroup, err);
-
-	return r < 0 ? r : cgroup_remove(&cgroup, deadline, err);
-}
-
 /* Takes our filters from a network namespace that goes on without us. */
 static int clean_network(const struct state *sandbox, bool force, struct error *err)
 {
@@ -101,7 +94,7 @@ static int remove_resources(const struct store *store, const struct state *sandb
 	if (sandbox->netns != NULL && sandbox->netns[0] != '\0')
 		r = clean_network(sandbox, force, err);
 	if (r == 0)
-		r = remove_cgroups(&sandbox->cgroups, deadline, err);
+		r = container_leave_cgroups(sandbox, deadline, err);
 	if (r < 0 || sandbox->uid_base == 0)
 		return r;
 	if (str_format(dir, sizeof(dir), "%s/uid", store->base) < 0)
@@ -135,7 +128,7 @@ static int end_vm(const struct store *store, const struct state *state, bool for
 		return r;
 	if (pod_is_first(state))
 		return remove_resources(store, state, force, deadline, err);
-	r = remove_cgroups(&state->cgroups, deadline, err);
+	r = container_leave_cgroups(state, deadline, err);
 	return r < 0 ? r : remove_departed(store, state, force, deadline, err);
 }
 
@@ -185,7 +178,11 @@ static int depart(const struct store *store, struct state *state, int64_t deadli
 		r = cgroup_remove(&own, deadline, err);
 	if (r == 0)
 		r = cgroup_save(&beside, &state->cgroups, err);
-	return r < 0 ? r : store_depart(store, state, err);
+	if (r < 0)
+		return r;
+	container_end_scope(state);
+	state->systemd_unit[0] = '\0'; /* the name may be another container's from now on */
+	return store_depart(store, state, err);
 }
 
 static int leave_vm(const struct store *store, struct state *state, int64_t deadline,
@@ -198,7 +195,7 @@ static int leave_vm(const struct store *store, struct state *state, int64_t dead
 	leave_guest(store, state);
 	if (pod_is_first(state))
 		return depart(store, state, deadline, err);
-	return remove_cgroups(&state->cgroups, deadline, err);
+	return container_leave_cgroups(state, deadline, err);
 }
 
 /* --- both ----------------------------------------------------------------------------------- */

@@ -149,7 +149,7 @@ int main(int argc, char **argv)
 		{ "log-format", 0, CLI_TEXT, &log_format, "text or json" },
 		{ "debug", 0, CLI_FLAG, &cli.debug, "log debug records of every component" },
 		{ "systemd-cgroup", 0, CLI_FLAG, &cli.systemd_cgroup,
-		  "cgroupsPath is slice:prefix:name" },
+		  "cgroupsPath is slice:prefix:name; systemd makes it" },
 		{ "rootless", 0, CLI_TEXT, &rootless, "true: go on where a cgroup cannot be made" },
 		{ "kata-config", 0, CLI_TEXT, &cli.config_file, "read this configuration only" },
 		{ "criu", 0, CLI_TEXT, &criu, "accepted, without meaning here" },

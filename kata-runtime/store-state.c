@@ -36,6 +36,8 @@ static const struct {
 	{ "rootfs", offsetof(struct state, rootfs), false },
 	{ "created", offsetof(struct state, created), false },
 	{ "netns", offsetof(struct state, netns), false },
+	{ "systemd_unit", offsetof(struct state, systemd_unit), true },
+	{ "systemd_slice", offsetof(struct state, systemd_slice), true },
 	{ "agent_link", offsetof(struct state, agent_link), true },
 	{ "agent_link_reason", offsetof(struct state, agent_link_reason), true },
 };

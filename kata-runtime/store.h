@@ -72,7 +72,9 @@ struct state {
 	uint64_t handle;             /* of the init process in the guest; 0: none yet */
 	uint32_t guest_pid;
 	struct wire_strings cgroups; /* see cgroup_save(); the VM's too when it is the first */
-	char *agent_link;            /* its name, and why it was chosen */
+	char *systemd_unit;          /* its scope, and the slice of that; "": none */
+	char *systemd_slice;
+	char *agent_link; /* its name, and why it was chosen */
 	char *agent_link_reason;
 	char *netns;    /* path to join; "": the shim's own */
 	uint32_t owner; /* uid of who created it */

@@ -2,23 +2,26 @@
 # containerd of its own, and without a network. Loaded after lib.bash.
 
 if has_vm; then docker_runtime=kata-runtime; else docker_runtime=runc; fi
+# The command by which dockerd is where its processes are, when they are not among ours.
+docker_inside=()
 # Options of docker run and build that name it, for what in_vm cannot call.
 with_runtime=(--runtime "$docker_runtime" --network none)
 
 # docker_begin DIR [NETNS [OPTION...]]: starts it and makes the image "img" from the host's static
-# busybox. With NETNS it lives in that network namespace with its default bridge, else without one.
+# busybox. With NETNS it lives in that network namespace with its default bridge, with '' without one.
 docker_begin() {
-	local -a network=(--bridge none --iptables=false --ip-forward=false) enter=()
+	local -a options=(--bridge none --iptables=false --ip-forward=false) enter=()
 
 	docker_use "$1"
-	[[ -z ${2:-} ]] || enter=(nsenter "--net=/run/netns/$2") network=("${@:3}")
+	[[ -z ${2:-} ]] || enter=(nsenter "--net=/run/netns/$2") options=()
+	options+=("${@:3}")
 	mkdir -p "$docker_dir"/{data,exec}
 	jq -n --arg path "$(called_runtime "$docker_dir")" --arg default "$docker_runtime" \
 		'{ runtimes: { "kata-runtime": { path: $path } }, "default-runtime": $default }' \
 		>"$docker_dir/daemon.json"
-	setsid "${enter[@]}" dockerd --config-file "$docker_dir/daemon.json" --data-root "$docker_dir/data" \
-		--exec-root "$docker_dir/exec" --pidfile "$docker_dir/pid" --host "$DOCKER_HOST" \
-		"${network[@]}" >"$docker_dir/log" 2>&1 3>&- </dev/null &
+	setsid "${docker_inside[@]}" "${enter[@]}" dockerd --config-file "$docker_dir/daemon.json" \
+		--data-root "$docker_dir/data" --exec-root "$docker_dir/exec" --pidfile "$docker_dir/pid" --host "$DOCKER_HOST" \
+		"${options[@]}" >"$docker_dir/log" 2>&1 3>&- </dev/null &
 	eventually 60 docker version >"$docker_dir/version" ||
 		{ tail -n 20 "$docker_dir/log" && return 1; }
 	docker_image
@@ -43,8 +46,8 @@ docker_end() {
 
 	docker ps -aq 2>/dev/null | xargs -r docker rm -f >/dev/null 2>&1 || true
 	pid=$(cat "$docker_dir/pid" 2>/dev/null) || return 0
-	kill "$pid"
-	eventually 30 not kill -0 "$pid" || kill -KILL "$pid"
+	"${docker_inside[@]}" kill "$pid"
+	eventually 30 not "${docker_inside[@]}" kill -0 "$pid" || "${docker_inside[@]}" kill -KILL "$pid"
 	eventually 10 not test -e "$docker_dir/exec/containerd/containerd.pid" || true
 	while read -r mount; do
 		umount -l "$mount" || true

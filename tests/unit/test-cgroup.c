@@ -398,3 +398,70 @@ Test(cgroup, the_hosts_oom_kills_are_counted)
 	unlink(path);
 	rmdir(dir);
 }
+
+Test(cgroup, what_systemd_is_asked_for)
+{
+	static const struct {
+		const char *path, *unit, *slice; /* unit NULL: refused */
+	} cases[] = {
+		{ "system.slice:docker:abc", "docker-abc.scope", "system.slice" },
+		{ ":docker:abc", "docker-abc.scope", "system.slice" },
+		{ "kubepods-pod1.slice:cri:x", "cri-x.scope", "kubepods-pod1.slice" },
+		{ "a.slice::x", "x.scope", "a.slice" },
+		{ "user.slice:p:x.slice", "", NULL },
+		{ "/docker/abc", "", NULL },
+		{ "", "", NULL },
+		{ "system.slice:p:", NULL, NULL },
+		{ "system.slice:p/q:x", NULL, NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err = { 0 };
+		struct cgroup_scope scope;
+		int r = cgroup_parse_scope(cases[i].path, &scope, &err);
+
+		cr_expect_eq(r, cases[i].unit != NULL ? 0 : -EINVAL, "%s: %s", cases[i].path,
+			     err.text);
+		cr_expect(cases[i].unit == NULL || str_eq(scope.unit, cases[i].unit), "%s: %s",
+			  cases[i].path, scope.unit);
+		cr_expect(cases[i].slice == NULL || str_eq(scope.slice, cases[i].slice), "%s: %s",
+			  cases[i].path, scope.slice);
+	}
+}
+
+/* Two hierarchies, one of which systemd keeps: what is above the scope there is not ours. */
+Test(cgroup, what_systemd_makes_is_not_ours)
+{
+	char dir[] = "/tmp/kata-test-cgroup-XXXXXX", theirs[64], ours[64], path[80];
+	struct cgroup_mounts mounts = { .count = 2 };
+	struct error err = { 0 };
+	struct stat st;
+	struct cgroup cg;
+
+	cr_assert(mkdtemp(dir) != NULL);
+	snprintf(theirs, sizeof(theirs), "%s/systemds", dir);
+	snprintf(ours, sizeof(ours), "%s/ours", dir);
+	cr_assert(mkdir(theirs, 0700) == 0 && mkdir(ours, 0700) == 0);
+	mounts.items[0].path = theirs;
+	mounts.items[1].path = ours;
+	cr_assert(cgroup_plan_on(&mounts, "/a.slice/x.scope", false, &cg, &err) == 0);
+	cr_expect(cg.dirs[0].levels == 2 && cg.dirs[1].levels == 2);
+	cgroup_keep_leaves(&cg);
+	cr_expect(cg.dirs[0].levels == 1 && cg.dirs[1].levels == 1);
+	snprintf(path, sizeof(path), "%s/a.slice", theirs);
+	cr_assert(mkdir(path, 0700) == 0);
+	snprintf(path, sizeof(path), "%s/a.slice/x.scope", theirs);
+	cr_assert(mkdir(path, 0700) == 0);
+	cr_expect(cgroup_plan_again(&cg, &err) == 0, "%s", err.text);
+	cr_expect(cg.dirs[0].levels == 1 && cg.dirs[1].levels == 2);
+	cr_assert(cgroup_create(&cg, &err) == 0, "%s", err.text);
+	cr_assert(cgroup_remove(&cg, deadline_in_ms(100), &err) == 0, "%s", err.text);
+	cr_expect(stat(path, &st) < 0);
+	*strrchr(path, '/') = '\0';
+	cr_expect(rmdir(path) == 0, "the slice is gone");
+	cr_expect(rmdir(theirs) == 0 && rmdir(ours) == 0 && rmdir(dir) == 0);
+	/* What was somebody else's before stays so. */
+	cg.dirs[0].levels = 0;
+	cr_expect(cgroup_plan_again(&cg, &err) == 0 && cg.dirs[0].levels == 0);
+	cgroup_fini(&cg);
+}
