@@ -21,7 +21,7 @@
 #include "common/deadline.h"
 #include "common/str.h"
 
-enum { RETRY_MS = 5, DEPTH_MAX = 16, MOVE_ROUNDS = 16 };
+enum { RETRY_MS = 5, DEPTH_MAX = 16, MOVE_ROUNDS = 16, MAKE_ROUNDS = 100 };
 
 /* --- making and joining --------------------------------------------------------------------- */
 
@@ -99,10 +99,24 @@ static int make_level(const struct cgroup_dir *dir, const char *path, bool last)
 	return r < 0 ? r : inherit_cpuset(path, "cpuset.mems");
 }
 
+/* Those above the leaf, and it. -ENOENT: one of them was removed meanwhile. */
+static int make_levels(const struct cgroup_dir *dir, char *path)
+{
+	int r = 0;
+
+	for (char *slash = strchr(path + dir->base + 1, '/'); slash != NULL && r == 0;
+	     slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		r = make_level(dir, path, false);
+		*slash = '/';
+	}
+	return r == 0 ? make_level(dir, path, true) : r;
+}
+
 static int make_dir(const struct cgroup_dir *dir, struct error *err)
 {
 	CLEANUP(freep) char *path = strdup(dir->path);
-	int r = 0;
+	int r = -ENOENT;
 
 	if (path == NULL)
 		return error_set(err, ENOMEM, "cgroups");
@@ -111,14 +125,9 @@ static int make_dir(const struct cgroup_dir *dir, struct error *err)
 		enable_controllers(path);
 		path[dir->base] = '/';
 	}
-	for (char *slash = strchr(path + dir->base + 1, '/'); slash != NULL && r == 0;
-	     slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		r = make_level(dir, path, false);
-		*slash = '/';
-	}
-	if (r == 0)
-		r = make_level(dir, path, true);
+	/* A neighbour's delete removes a parent that it leaves empty, before ours has a child. */
+	for (int i = 0; i < MAKE_ROUNDS && r == -ENOENT; i++)
+		r = make_levels(dir, path);
 	return r < 0 ? error_set(err, -r, "make cgroup %s", path) : 0;
 }
 

@@ -125,6 +125,41 @@ Test(cgroup, plan_counts_what_is_missing)
 	rmdir(dir);
 }
 
+/* A neighbour removes the parent whenever it is empty. */
+Test(cgroup, a_parent_goes_while_its_child_is_made)
+{
+	char dir[] = "/dev/shm/kata-test-cgroup-XXXXXX", parent[64];
+	struct cgroup_mounts mounts = { .count = 1 };
+	struct error err = { 0 };
+	struct cgroup cg;
+	pid_t neighbour;
+	int64_t end;
+
+	cr_assert(mkdtemp(dir) != NULL);
+	mounts.items[0].path = dir;
+	snprintf(parent, sizeof(parent), "%s/a", dir);
+	cr_assert(cgroup_plan_on(&mounts, "/a/b", false, &cg, &err) == 0, "%s", err.text);
+	neighbour = fork();
+	if (neighbour == 0) {
+		alarm(10);
+		for (;; usleep(200))
+			rmdir(parent);
+	}
+	end = deadline_in_ms(2000);
+	for (int i = 0; deadline_left_ms(end) > 0; i++) {
+		cr_assert(cgroup_create(&cg, &err) == 0, "%d: %s", i, err.text);
+		cr_assert(rmdir(cg.dirs[0].path) == 0);
+	}
+	kill(neighbour, SIGKILL);
+	waitpid(neighbour, NULL, 0);
+	rmdir(parent);
+	cr_expect(rmdir(dir) == 0);
+	/* What is missing for good is told. */
+	cr_expect(cgroup_create(&cg, &err) == -ENOENT);
+	cr_expect(str_starts(err.text, "make cgroup /dev/shm/"), "%s", err.text);
+	cgroup_fini(&cg);
+}
+
 Test(cgroup, load_refuses)
 {
 	static const char *const bad[] = {
