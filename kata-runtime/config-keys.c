@@ -224,7 +224,7 @@ const struct config_key config_keys[] = {
 	  .type = CONFIG_BOOL,
 	  .offset = AT(runtime.strict_network),
 	  .meaning = "Refuse a container whose network has parts that cannot be given to a VM, "
-		     "such as "
-		     "tunnels and policy routing, instead of a warning." },
+		     "such as tunnels and policy routing, or whose name servers nobody reaches, "
+		     "instead of a warning." },
 	{ .section = NULL },
 };

@@ -31,6 +31,7 @@
 #include "kata-runtime/pod.h"
 #include "kata-runtime/process-io.h"
 #include "kata-runtime/resources.h"
+#include "kata-runtime/resolver.h"
 #include "kata-runtime/sandbox.h"
 #include "kata-runtime/share.h"
 #include "kata-runtime/shim.h"
@@ -389,6 +390,8 @@ static int prepare_network(struct creation *c, struct error *err)
 	char path[64];
 	int r = run_hooks(c, err);
 
+	if (r == 0)
+		r = resolver_check(c->spec, c->config.runtime.strict_network, err);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", c->shim.process.pid);

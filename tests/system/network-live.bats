@@ -22,8 +22,13 @@ setup_file() {
 	on_host ip addr add 10.77.0.2/24 dev eth0
 	on_host ip link set eth0 up
 	bundle c sh -c 'while :; do sleep 1; done'
-	edit c --arg path "/run/netns/$namespace" \
-		'(.linux.namespaces[] | select(.type == "network")).path = $path'
+	for name in resolv.conf hosts hostname; do
+		echo "old $name" >"$work/$name"
+	done
+	edit c --arg path "/run/netns/$namespace" --arg work "$work" \
+		'(.linux.namespaces[] | select(.type == "network")).path = $path
+		| .mounts += ["resolv.conf", "hosts", "hostname" | { destination: "/etc/\(.)",
+			type: "bind", source: "\($work)/\(.)", options: ["rbind", "rprivate"] }]'
 	create c
 	add_interface eth1 02:77:00:00:00:03
 	on_host ip addr add fd00:77::3/64 dev eth1 nodad
@@ -110,6 +115,21 @@ shows_not_now() {
 	shows_not 10.79.0.0 ip route
 	shows_not 10.78.0.2 ip addr show eth0
 	shows 'mtu 1500' ip addr show eth0
+}
+
+@test "resolv.conf, hosts and hostname follow what the host writes into them" {
+	local name
+
+	for name in resolv.conf hosts hostname; do
+		expect 0 inside cat "/etc/$name"
+		same "$output" "old $name"
+		echo "the new $name, and longer" >"$work/$name"
+	done
+	for name in resolv.conf hosts hostname; do
+		shows "^the new $name, and longer\$" cat "/etc/$name"
+	done
+	echo short >"$work/hosts"
+	shows '^short$' cat /etc/hosts
 }
 
 @test "frames of 9000 and of 1280 bytes pass" {
@@ -215,6 +235,12 @@ with_setting() {
 	with_setting '.runtime.strict_network = true'
 	expect 1 create strict
 	has "$stderr" 'parts of the network cannot be given to a VM: routes (policy routing: table 77)'
+	ip -n "$namespace-strict" route flush table 77
+	echo 'nameserver 127.0.0.53' >"$work/strict/resolv.conf"
+	edit strict --arg file "$work/strict/resolv.conf" '.mounts += [{ type: "bind", source: $file,
+		destination: "/etc/resolv.conf", options: ["bind"] }]'
+	expect 1 create strict
+	has "$stderr" 'names only servers on the loopback device, as 127.0.0.53; no container reaches'
 	ip netns del "$namespace-strict"
 }
 
