@@ -61,12 +61,10 @@ static int wait_end(const struct process_ref *process, int64_t deadline, struct 
 	return r;
 }
 
-/* The shim, and who followed the network as long as that lived. */
-static int wait_ends(const struct state *state, int64_t deadline, struct error *err)
+static int end_netmon(const struct state *sandbox, int64_t deadline, struct error *err)
 {
-	int r = wait_end(&state->shim, deadline, err);
-
-	return r < 0 ? r : wait_end(&state->netmon, deadline, err);
+	container_kill_process(&sandbox->netmon);
+	return wait_end(&sandbox->netmon, deadline, err);
 }
 
 /* --- the last container: the VM ends -------------------------------------------------------- */
@@ -113,6 +111,8 @@ static int remove_departed(const struct store *store, const struct state *state,
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0)
+		r = end_netmon(&sandbox, deadline, err);
+	if (r == 0)
 		r = remove_resources(store, &sandbox, force, deadline, err);
 	return r < 0 ? r : store_remove(store, sandbox.id, sandbox.sid, &no_lock, err);
 }
@@ -120,10 +120,14 @@ static int remove_departed(const struct store *store, const struct state *state,
 static int end_vm(const struct store *store, const struct state *state, bool force,
 		  int64_t deadline, struct error *err)
 {
-	int r = sandbox_kill(state, deadline, err);
+	int r;
 
+	container_kill_process(&state->netmon);
+	r = sandbox_kill(state, deadline, err);
 	if (r == 0)
-		r = wait_ends(state, deadline, err);
+		r = wait_end(&state->shim, deadline, err);
+	if (r == 0)
+		r = end_netmon(state, deadline, err);
 	if (r < 0)
 		return r;
 	if (pod_is_first(state))
@@ -188,7 +192,7 @@ static int depart(const struct store *store, struct state *state, int64_t deadli
 static int leave_vm(const struct store *store, struct state *state, int64_t deadline,
 		    struct error *err)
 {
-	int r = wait_ends(state, deadline, err);
+	int r = wait_end(&state->shim, deadline, err);
 
 	if (r < 0)
 		return r;
@@ -223,7 +227,6 @@ int container_destroy(const struct store *store, struct state *state, struct sto
 	int64_t deadline;
 	int r;
 
-	container_kill_process(&state->netmon);
 	container_kill_process(&state->shim);
 	store_each_exec(store, state->sid, kill_exec, NULL, NULL);
 	r = lock_pod(store, state, &pod, err);

@@ -10,6 +10,7 @@
 #include "kata-runtime/netmon.h"
 
 #include <cap-ng.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -56,9 +57,9 @@ enum {
 };
 
 struct netmon {
-	char shim[64], monitor[64]; /* "PID START_TICKS" */
-	int ends[2];                /* their pidfds */
-	int events;                 /* netlink, what the kernel tells by itself */
+	int ends[2]; /* pidfds of a shim and of the monitor */
+	uid_t shim_uid;
+	int events; /* netlink, what the kernel tells by itself */
 	struct netlink netlink;
 	struct decoder decoder;
 	struct network_sync sync;
@@ -198,6 +199,7 @@ static int prepare(struct netmon *m, const char *sid, struct error *err)
 		m->ends[1] = open_process(variable("KATA_MONITOR"), err);
 	if (m->ends[0] < 0 || m->ends[1] < 0)
 		return -err->num;
+	m->shim_uid = (uid_t)base + UID_SHIM;
 	m->events = open_events(err);
 	if (m->events < 0)
 		return m->events;
@@ -267,7 +269,52 @@ static int64_t try_again(unsigned failures, const struct error *err)
 	return failures < TRIES ? deadline_in_ms(1000 << (failures - 1)) : INT64_MAX;
 }
 
-/* Until the container or its VM ends. */
+/* Whether /proc/PID/status is that of a process of the user that has not ended. */
+static bool lives_as(const char *pid, uid_t uid)
+{
+	CLEANUP(fd_close) int fd = -1;
+	char path[64], text[1024], state = 'Z', *p;
+	unsigned found;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/status", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	p = strstr(text, "\nState:");
+	if (p == NULL || sscanf(p, "\nState: %c", &state) != 1 || state == 'Z' || state == 'X')
+		return false;
+	p = strstr(text, "\nUid:");
+	return p != NULL && sscanf(p, "\nUid: %u", &found) == 1 && found == uid;
+}
+
+/*
+ * A shim has ended. The VM's network is that of all its containers: as long as another one has a
+ * shim, all of which have one uid that is the VM's alone, there is something to follow.
+ */
+static bool find_other_shim(struct netmon *m)
+{
+	CLEANUP(dir_close) DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	fd_close(&m->ends[0]);
+	while (proc != NULL && m->ends[0] < 0 && (entry = readdir(proc)) != NULL) {
+		uint64_t pid;
+
+		if (str_to_u64(entry->d_name, INT32_MAX, &pid) < 0 ||
+		    !lives_as(entry->d_name, m->shim_uid))
+			continue;
+		m->ends[0] = pidfd_open((pid_t)pid, 0);
+		/* Looked at again, now that the pid cannot change hands. */
+		if (m->ends[0] >= 0 && !lives_as(entry->d_name, m->shim_uid))
+			fd_close(&m->ends[0]);
+	}
+	return m->ends[0] >= 0;
+}
+
+/* Until the last container or the VM ends. */
 static void follow(struct netmon *m)
 {
 	int64_t due = deadline_in_ms(0), latest = INT64_MAX; /* what came before we listened */
@@ -281,7 +328,8 @@ static void follow(struct netmon *m)
 		int left = due == INT64_MAX ? -1 : deadline_left_ms(due);
 		int n = poll(p, ARRAY_SIZE(p), left);
 
-		if ((n < 0 && errno != EINTR) || p[0].revents != 0 || p[1].revents != 0)
+		if ((n < 0 && errno != EINTR) || p[1].revents != 0 ||
+		    (p[0].revents != 0 && !find_other_shim(m)))
 			return;
 		if (n > 0 && take_events(m->events)) {
 			if (latest == INT64_MAX)

@@ -101,7 +101,7 @@ int store_depart(const struct store *store, struct state *state, struct error *e
 
 	state->departed = true;
 	state->status = STATUS_STOPPED;
-	state->shim = state->netmon = (struct process_ref){ 0 };
+	state->shim = (struct process_ref){ 0 };
 	r = store_write_state(store, state, err);
 	return r < 0 ? r : store_unlink(store, state->id, state->sid, err);
 }

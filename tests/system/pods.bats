@@ -291,3 +291,31 @@ virtual_machines() {
 	expect 0 runtime exec p1 true
 	expect 0 runtime delete --force p1
 }
+
+@test "a pod's network is followed also when its first container has gone" {
+	local ns=kt-pods-$$
+
+	ip netns add "$ns"
+	bundle p1 sleep 1000
+	edit p1 --arg path "/run/netns/$ns" '.linux.cgroupsPath = "/pod-tests/p1"
+		| (.linux.namespaces[] | select(.type == "network")).path = $path
+		| .annotations = { "io.kubernetes.cri.container-type": "sandbox",
+			"io.kubernetes.cri.sandbox-id": "p1" }'
+	start p1
+	member m1 p1 sleep 1000
+	expect 0 runtime delete --force p1
+	ip -n "$ns" link add eth0 type veth peer name peer0
+	ip -n "$ns" link set peer0 up
+	ip -n "$ns" addr add 10.71.0.2/24 dev eth0
+	ip -n "$ns" link set eth0 up
+	eventually 20 eval 'runtime exec m1 ip addr show eth0 | grep -q 10.71.0.2/24'
+	if has_vm; then
+		expect 0 runtime network list m1
+		has "$output" 10.71.0.2
+	fi
+	expect 0 runtime delete --force m1
+	eventually 5 not pgrep -f "^kata-netmon "
+	expect 0 nsenter "--net=/run/netns/$ns" tc qdisc show
+	has_not "$output" ingress
+	ip netns del "$ns"
+}
