@@ -162,6 +162,9 @@ static void look_at_cgroups(struct gc *gc)
 
 		*slash = '\0';
 		each_entry(gc, cgroup.dirs[i].path, look_at_cgroup);
+		/* The level that they are in goes with the last of them, as it does in delete. */
+		if (!gc->dry_run)
+			rmdir(cgroup.dirs[i].path);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -299,14 +300,41 @@ static int guess_state(const struct store *store, const char *id, const char *si
 	return r < 0 ? r : cgroup_save(&cgroup, &ret->cgroups, err);
 }
 
+/*
+ * Whose state is lost may have been given a network namespace, which goes on without it: takes our
+ * filters from those that the processes of its cgroup are in.
+ */
+static void clean_networks(const struct wire_strings *saved, const char *sid)
+{
+	CLEANUP(cgroup_fini) struct cgroup cgroup = { 0 };
+	CLEANUP(file_close) FILE *file = NULL;
+	char path[PATH_MAX];
+	struct stat own, theirs;
+	int pid;
+
+	if (cgroup_load(saved, false, &cgroup, NULL) < 0 || cgroup.count == 0 ||
+	    stat("/proc/self/ns/net", &own) < 0 ||
+	    str_format(path, sizeof(path), "%s/cgroup.procs", cgroup.dirs[0].path) < 0)
+		return;
+	file = fopen(path, "re");
+	while (file != NULL && fscanf(file, "%d", &pid) == 1) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+		if (stat(path, &theirs) == 0 && theirs.st_ino != own.st_ino)
+			network_clean(path, sid, NULL);
+	}
+}
+
 int container_destroy_unknown(const struct store *store, const char *id, const char *sid,
 			      struct store_lock *lock, struct error *err)
 {
 	CLEANUP(state_fini) struct state state = { 0 };
 	int r = store_read_intent(store, sid, &state, NULL);
 
-	if (r < 0)
+	if (r < 0) {
 		r = guess_state(store, id, sid, &state, err);
+		if (r == 0)
+			clean_networks(&state.cgroups, state.sandbox);
+	}
 	if (r < 0)
 		return r;
 	find_monitor(state.sandbox, &state.monitor);

@@ -219,7 +219,10 @@ int container_lock(const struct cli *cli, const char *id, struct store *ret_stor
 	if (r < 0)
 		return r;
 	state_fini(ret_state); /* what it was before we had the lock */
-	return container_load(cli, id, ret_store, ret_state, err);
+	r = container_load(cli, id, ret_store, ret_state, err);
+	if (r == -ENOENT)
+		unlink(ret_lock->path);
+	return r;
 }
 
 int container_start(const struct cli *cli, const char *id, struct error *err)
@@ -340,6 +343,9 @@ static int delete_locked(const char *id, const struct store *store, const char *
 		r = store_unlink(store, id, sid, err);
 		return r < 0 || force ? r : no_container(id, err);
 	}
+	/* It went while we waited; the lock's file was made again by that. */
+	if (r == -ENOENT && !force)
+		unlink(lock->path);
 	if (r == -ENOENT)
 		return force ? store_remove(store, id, sid, lock, err) : no_container(id, err);
 	if (r < 0)

@@ -278,7 +278,7 @@ static void make_config(const struct stage *stage)
 		 "\"tcg\", "
 		 "\"virtio_fs_daemon\": \"%s/tests/crash/fake-vm\", \"kernel\": \"/etc/hostname\", "
 		 "\"initrd\": \"/etc/hostname\" }, "
-		 "\"proxy\": { \"path\": \"%s/kata-proxy/kata-proxy\" }, "
+		 "\"proxy\": { \"path\": \"%s/kata-proxy/kata-proxy\", \"worker_crashes\": 1000 }, "
 		 "\"shim\": { \"path\": \"%s/kata-shim/kata-shim\" }, "
 		 "\"runtime\": { \"log_target\": \"file\", \"log_dir\": \"%s/logs\" } }\n",
 		 stage->build, stage->build, stage->build, stage->build, stage->work);
