@@ -15,12 +15,25 @@
 #include "common/deadline.h"
 #include "common/str.h"
 
-/* State letter and start time from /proc/PID/stat; the name in it may hold any character. */
+/* The name in it may hold any character. */
+int process_parse_stat(const char *text, char *ret_state, uint64_t *ret_ticks)
+{
+	const char *p = strrchr(text, ')');
+	unsigned long long ticks;
+
+	if (p == NULL || sscanf(p + 1,
+				" %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
+				"%*d %*d %*d %llu",
+				ret_state, &ticks) != 2)
+		return -EIO;
+	*ret_ticks = ticks;
+	return 0;
+}
+
 static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_ticks, struct error *err)
 {
 	CLEANUP(fd_close) int fd = -1;
-	char path[64], text[1024], *p;
-	unsigned long long ticks;
+	char path[64], text[1024];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
@@ -31,13 +44,8 @@ static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_ticks, struct err
 	if (n <= 0)
 		return error_set(err, ESRCH, "process %d", pid);
 	text[n] = '\0';
-	p = strrchr(text, ')');
-	if (p == NULL || sscanf(p + 1,
-				" %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
-				"%*d %*d %*d %llu",
-				ret_state, &ticks) != 2)
+	if (process_parse_stat(text, ret_state, ret_ticks) < 0)
 		return error_say(err, EIO, "%s cannot be understood", path);
-	*ret_ticks = ticks;
 	return 0;
 }
 

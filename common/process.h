@@ -14,6 +14,9 @@
 /* Start time in clock ticks since boot (field 22 of proc_pid_stat(5)). -ESRCH when it is gone. */
 int process_start_time(pid_t pid, uint64_t *ret_ticks, struct error *err);
 
+/* The state's letter and the start time from the text of /proc/PID/stat: 0 or -EIO. */
+int process_parse_stat(const char *text, char *ret_state, uint64_t *ret_ticks);
+
 /* Whether pid still is the process that started then and is not a zombie. */
 bool process_alive(pid_t pid, uint64_t start_ticks);
 
