@@ -1,4 +1,5 @@
 # containerd's ctr with our runtime: a containerd of its own, images and containers without a network.
+# With runc too.
 
 load lib.bash
 
@@ -82,8 +83,17 @@ ctr_run() {
 	same "$output" sh
 	expect 3 ctr_command task exec --exec-id e2 five sh -c 'exit 3'
 	expect 0 ctr_command task ps five
+	has "$output" "$(ctr_command task ls | awk '$1 == "five" { print $2 }')"
+	expect 0 ctr_command task metrics --format json five
+	jq -e '.memory.usage.usage > 0 and .pids.current > 0' <<<"$output"
+	expect 0 ctr_command task pause five
+	has "$(ctr_command task ls)" PAUSED
+	expect 0 ctr_command task resume five
+	has "$(ctr_command task ls)" RUNNING
 	expect 0 ctr_command task kill --signal SIGTERM five
 	eventually 20 task_stopped five
+	expect 1 ctr_command task kill --signal SIGTERM five
+	has "$stderr" 'process already finished: not found'
 	expect 0 ctr_command task delete five
 	has "$stderr" 'exit code 9'
 	expect 0 ctr_command container delete five

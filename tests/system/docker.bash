@@ -10,21 +10,26 @@ with_runtime=(--runtime "$docker_runtime" --network none)
 # docker_begin DIR [NETNS [OPTION...]]: starts it and makes the image "img" from the host's static
 # busybox. With NETNS it lives in that network namespace with its default bridge, with '' without one.
 docker_begin() {
-	local -a options=(--bridge none --iptables=false --ip-forward=false) enter=()
-
 	docker_use "$1"
-	[[ -z ${2:-} ]] || enter=(nsenter "--net=/run/netns/$2") options=()
-	options+=("${@:3}")
 	mkdir -p "$docker_dir"/{data,exec}
 	jq -n --arg path "$(called_runtime "$docker_dir")" --arg default "$docker_runtime" \
 		'{ runtimes: { "kata-runtime": { path: $path } }, "default-runtime": $default }' \
 		>"$docker_dir/daemon.json"
+	docker_start "${@:2}"
+	docker_image
+}
+
+# docker_start [NETNS [OPTION...]]: the same of a daemon that has its directory, and its images, by now.
+docker_start() {
+	local -a options=(--bridge none --iptables=false --ip-forward=false) enter=()
+
+	[[ -z ${1:-} ]] || enter=(nsenter "--net=/run/netns/$1") options=()
+	options+=("${@:2}")
 	setsid "${docker_inside[@]}" "${enter[@]}" dockerd --config-file "$docker_dir/daemon.json" \
-		--data-root "$docker_dir/data" --exec-root "$docker_dir/exec" --pidfile "$docker_dir/pid" --host "$DOCKER_HOST" \
-		"${options[@]}" >"$docker_dir/log" 2>&1 3>&- </dev/null &
+		--data-root "$docker_dir/data" --exec-root "$docker_dir/exec" --pidfile "$docker_dir/pid" \
+		--host "$DOCKER_HOST" "${options[@]}" >>"$docker_dir/log" 2>&1 3>&- </dev/null &
 	eventually 60 docker version >"$docker_dir/version" ||
 		{ tail -n 20 "$docker_dir/log" && return 1; }
-	docker_image
 }
 
 # The socket's path must be short.

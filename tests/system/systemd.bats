@@ -1,10 +1,12 @@
 # --systemd-cgroup where systemd is process 1: a real one, of a pid namespace of its own, which this
-# file makes. Also docker with its systemd cgroup driver. With runc too.
+# file makes. Also docker with its systemd cgroup driver, and podman under a unit. With runc too.
 
 load lib.bash
 load docker.bash
 
-# What becomes process 1: mounts that systemd may have for itself, and no unit of the host's.
+# What becomes process 1. It must do nothing to the host: it finds no unit and no generator of the
+# host's, which would clean /tmp or set sysctls, cannot write to /proc/sys, and the root of its cgroups
+# is one below that of the host.
 begin_systemd() {
 	local script=$work/init
 
@@ -12,19 +14,31 @@ begin_systemd() {
 		#!/bin/sh
 		set -e
 		mount --make-rprivate /
+		for dir in $(awk '/ - cgroup2? / { print $5 }' /proc/self/mountinfo); do
+			mkdir "$dir/katatest"
+			[ ! -e "$dir/cpuset.cpus" ] || for file in cpuset.cpus cpuset.mems; do
+				cat "$dir/$file" >"$dir/katatest/$file"
+			done
+			echo $$ >"$dir/katatest/cgroup.procs"
+			mount --bind "$dir/katatest" "$dir"
+		done
 		mount -t proc proc /proc
+		mount --bind -o ro /proc/sys /proc/sys
 		mount --bind /run /run
 		mkdir -p /run/systemd
-		mount -t tmpfs -o mode=755 tmpfs /run/systemd
-		mount -t tmpfs -o mode=755 tmpfs /etc/systemd
+		for dir in /run/systemd /etc/systemd /lib/systemd/system /lib/systemd/system-generators; do
+			mount -t tmpfs -o mode=755 tmpfs $dir
+		done
 		mkdir -p /etc/systemd/system
-		printf '[Unit]\nDefaultDependencies=no\n' >/etc/systemd/system/nothing.target
+		for name in nothing sysinit basic shutdown umount; do
+			printf '[Unit]\nDefaultDependencies=no\n' >/lib/systemd/system/$name.target
+		done
 		export container=test
-		exec /lib/systemd/systemd --system --unit=nothing.target --log-target=console \
+		exec unshare --cgroup /lib/systemd/systemd --system --unit=nothing.target --log-target=console \
 			--show-status=no
 	END
 	chmod +x "$script"
-	setsid unshare --pid --mount --fork --kill-child --cgroup "$script" \
+	setsid unshare --pid --mount --fork --kill-child "$script" \
 		>"$work/systemd.log" 2>&1 3>&- </dev/null &
 	echo $! >"$work/unshare"
 	eventually 60 systemd_runs || { cat "$work/systemd.log" && return 1; }
@@ -68,8 +82,7 @@ teardown_file() {
 		kill -KILL "$pid"
 		eventually 10 not kill -0 "$pid"
 	fi
-	find /sys/fs/cgroup -depth -type d \( -path '*/init.scope' -o -path '*/katatest.slice*' \) \
-		-exec rmdir {} + || true
+	find /sys/fs/cgroup -depth -type d -path '*/katatest*' -exec rmdir {} +
 	rm -rf "$work"
 }
 
@@ -116,4 +129,33 @@ property() {
 	expect 0 docker rm --force "$id"
 	same "$(property "$scope" LoadState)" not-found
 	docker_end
+}
+
+podman_use() {
+	podman=(/usr/bin/podman --root "$work/podman" --runroot "$work/run" --tmpdir "$work/tmp"
+		--storage-driver vfs --cgroup-manager cgroupfs --events-backend file --runtime "$RUNTIME")
+}
+
+podman_command() {
+	in_systemd "${podman[@]}" "$@"
+}
+
+@test "a unit that podman generate systemd wrote starts and stops its container" {
+	local unit=$work/container-main.service
+
+	podman_use
+	podman_command create --network none --log-driver k8s-file --name main --rootfs \
+		"$base/rootfs" sh -c 'trap "exit 0" TERM; while :; do sleep 0.2; done'
+	# It leaves out where this podman has its files.
+	podman_command generate systemd --name main | sed "s|/usr/bin/podman|${podman[*]}|" >"$unit"
+	in_systemd cp "$unit" /etc/systemd/system/
+	expect 0 in_systemd systemctl daemon-reload
+	expect 0 in_systemd systemctl start container-main
+	same "$(property container-main.service ActiveState)" active
+	same "$(podman_command inspect --format '{{.State.Status}}' main)" running
+	expect 0 podman_command exec main true
+	expect 0 in_systemd systemctl stop container-main
+	same "$(property container-main.service Result)" success
+	same "$(podman_command inspect --format '{{.State.Status}} {{.State.ExitCode}}' main)" 'exited 0'
+	expect 0 podman_command rm main
 }
