@@ -24,12 +24,19 @@
 
 enum { SAID_MAX = 256 };
 
+/*
+ * The state with our pid, which is another one than 1 where the container shares the pid namespace
+ * of others.
+ */
 static int make_input(const char *state, struct error *err)
 {
 	CLEANUP(fd_close) int fd = memfd_create("oci-state", MFD_CLOEXEC);
-	size_t len = strlen(state);
+	const char *rest = state + 1;
 
-	if (fd < 0 || write(fd, state, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) < 0)
+	if (state[0] != '{')
+		return error_say(err, EINVAL, "the state for it is no object");
+	if (fd < 0 || dprintf(fd, "{\"pid\":%d%s", getpid(), rest[0] == '}' ? "" : ",") < 0 ||
+	    write(fd, rest, strlen(rest)) != (ssize_t)strlen(rest) || lseek(fd, 0, SEEK_SET) < 0)
 		return error_set(err, errno, "the state for it");
 	return steal_fd(&fd);
 }

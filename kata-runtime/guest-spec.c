@@ -244,12 +244,9 @@ static int make_namespaces(const struct spec *spec, struct msg_create *create, s
 	return make_id_maps(spec, create, err);
 }
 
-/* In the guest the container's first process is number 1 of its pid namespace. */
 static int make_hooks(const struct spec *spec, struct guest_spec *guest, struct error *err)
 {
-	const struct hooks_state state = { .id = guest->create.container,
-					   .status = "created",
-					   .pid = 1 };
+	const struct hooks_state state = { .id = guest->create.container, .status = "created" };
 	const struct spec_hooks *hooks = &spec->hooks[HOOK_START_CONTAINER];
 	struct msg_create *create = &guest->create;
 

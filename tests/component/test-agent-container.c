@@ -361,9 +361,9 @@ Test(agent_container, start_hooks)
 
 	create.start_hooks = hooks;
 	create.n_start_hooks = ARRAY_SIZE(hooks);
-	create.hook_state = TEXT("{the state}\n");
+	create.hook_state = TEXT("{\"id\":\"x\"}\n");
 	expect_output(&s, MSG_CREATE, &create,
-		      "{the state}\n"
+		      "{\"pid\":1,\"id\":\"x\"}\n"
 		      "own 3\n");
 	rig_stop(s.rig);
 }

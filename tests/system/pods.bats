@@ -103,7 +103,14 @@ virtual_machines() {
 	first p1
 	member_bundle m1 p1 sleep 1000
 	shares_pid m1 p1
+	# The first process of m1 is the parent of this hook.
+	mkdir -p "$work/hook"
+	edit m1 --arg dir "$work/hook" '.mounts += [{ destination: "/hook", type: "bind", source: $dir,
+			options: ["rbind", "rw"] }] | .hooks.startContainer = [{ path: "/bin/sh",
+			args: ["sh", "-c", "cat >/hook/state; echo $PPID >/hook/pid"] }]'
 	start m1
+	same "$(jq .pid "$work/hook/state")" "$(<"$work/hook/pid")"
+	[[ $(<"$work/hook/pid") != 1 ]]
 	member m2 p1 sleep 1000
 	bundle m3 sleep 1000
 	edit m3 --arg pid "$(pid_of p1)" '.hostname = "other" | .linux.namespaces |=
