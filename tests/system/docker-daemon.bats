@@ -1,6 +1,6 @@
-# What dockerd does with containers as a whole: it restarts under running ones, schedules services as
-# a swarm of one node, maps users. A dockerd for each test, since these modes exclude each other. With
-# runc too.
+# What dockerd does with containers as a whole: it restarts under running ones, schedules services as a
+# swarm of one node, maps users, does what docker compose wants. A dockerd for each test, since these
+# modes exclude each other. With runc too.
 
 load lib.bash
 load docker.bash
@@ -12,6 +12,7 @@ setup() {
 
 teardown() {
 	docker_end
+	[[ ! -e /run/netns/kt-test-$$ ]] || ip netns del "kt-test-$$"
 	leaks_end
 	rm -rf "$work"
 }
@@ -92,4 +93,39 @@ no_container() {
 		'id -u; awk "{ print \$1, \$3 }" /proc/self/uid_map; echo >/out/made; chown 7:8 /out/made'
 	same "$output" $'0\n0 65536'
 	same "$(stat -c '%u %g' "$work/out/made")" '2013265927 2013265928'
+}
+
+compose() {
+	timeout -k 5 120 docker-compose --project-name demo --file "$work/compose.yaml" "$@" 3>&-
+}
+
+@test "docker compose: two services find each other by name, and end in order" {
+	cat >"$work/compose.yaml" <<-END
+		version: "3"
+		services:
+		  server:
+		    image: img
+		    container_name: server
+		    command: sh -c "trap 'exit 3' TERM; httpd -p 80 -h /www; while :; do sleep 0.2; done"
+		    volumes: ["$work/page:/www/page:ro"]
+		  client:
+		    image: img
+		    container_name: client
+		    depends_on: [server]
+		    environment: { CODE: "5" }
+		    command: sh -c 'until wget -q -O - http://server/page; do sleep 0.3; done; exit \$\$CODE'
+	END
+	echo 'the page' >"$work/page"
+	ip netns add "kt-test-$$"
+	ip -n "kt-test-$$" link set lo up
+	docker_begin "$work/d" "kt-test-$$"
+	expect 0 compose up --detach
+	eventually 60 container_exited client 5
+	same "$(docker logs client)" 'the page'
+	expect 0 compose exec -T server cat /www/page
+	same "$output" 'the page'
+	expect 0 compose stop --timeout 20
+	container_exited server 3
+	expect 0 compose down
+	same "$(docker ps --all --quiet)" ''
 }
