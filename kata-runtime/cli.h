@@ -65,6 +65,7 @@ int cmd_events(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_features(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_kill(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_list(const struct cli *cli, int argc, char **argv, struct error *err);
+int cmd_logs(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_network(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_pause(const struct cli *cli, int argc, char **argv, struct error *err);
 int cmd_gc(const struct cli *cli, int argc, char **argv, struct error *err);

@@ -38,6 +38,14 @@ crash_worker() {
 	eventually 10 another_worker "$1" "$pid"
 }
 
+# worker_pauses ID: milliseconds from each crash that the monitor saw to the next worker, sorted.
+worker_pauses() {
+	log "$1" proxy | awk -F'[T:Z]' '
+		{ now = ($2 * 60 + $3) * 60 + $4 }
+		/the worker crashed/ { from = now }
+		/another worker runs/ { print int((now - from) * 1000) }' | sort -n
+}
+
 sum_of() {
 	sha256sum <"$1"
 }
@@ -72,6 +80,10 @@ sum_of() {
 	same "$(sum_of "$work/exec.out")" "$(sum_of "$work/input")"
 	same "$(sum_of "$work/crashed/out")" "$(sum_of "$work/input")"
 	same "$(grep -c 'another worker runs' "$logs/$(sandbox crashed)/proxy.log")" 100
+	worker_pauses crashed >"$work/pauses"
+	echo "until the next worker: median $(sed -n 50p "$work/pauses") ms, longest $(tail -n 1 "$work/pauses") ms"
+	same "$(wc -l <"$work/pauses")" 100
+	(($(sed -n 50p "$work/pauses") < 1000))
 	rm "$work/input" "$work/exec.out" "$work/crashed/out"
 }
 
@@ -143,6 +155,11 @@ sum_of() {
 	has "$output" 'qemu exited 1' 'console ' 'then worker exited 0' '(tail)'
 	has "$(runtime state guest | jq -r '.annotations["io.katacontainers.cause"]')" 'guest panic'
 	has "$(log guest proxy)" 'guest panic'
+	expect 0 runtime logs guest
+	has "$output" component=runtime component=proxy component=shim component=console 'guest panic'
+	cut -d' ' -f1 <<<"$output" | sort -c
+	expect 1 runtime logs nosuch
+	has "$stderr" 'no log in' 'journalctl KATA_SANDBOX='
 	runtime delete guest
 
 	# The container's own process as the victim, then one that an operator ended.
