@@ -97,6 +97,8 @@ int cgroup_parse_mounts(const char *mountinfo, struct cgroup_mounts *ret, struct
 		if (seen || str_format(devices[mounts.count], 24, "%s", m.device) < 0)
 			continue;
 		unescape(m.path);
+		if (m.path[0] != '/')
+			continue;
 		*mount = (struct cgroup_mount){ .path = strdup(m.path),
 						.v2 = str_eq(m.type, "cgroup2"),
 						.cpuset = has_word(m.options, "cpuset") };

@@ -84,6 +84,7 @@ Test(cgroup, mounts)
 			  "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
 			  "90 25 0:31 / /mnt/again rw - cgroup cgroup rw,cpuset\n"
 			  "91 25 0:99 / /mnt/x rw - tmpfs cgroup rw,cpuset\n"
+			  "92 25 0:98 / relative rw - cgroup cgroup rw,cpuset\n"
 			  "broken\n - cgroup\n1 2 3 - cgroup x y",
 			  &m, &err) == 0,
 		  "%s", err.text);
