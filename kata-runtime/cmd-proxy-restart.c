@@ -7,30 +7,11 @@
 #include "common/deadline.h"
 #include "kata-runtime/cli.h"
 #include "kata-runtime/config.h"
+#include "kata-runtime/container.h"
 #include "kata-runtime/sandbox.h"
 #include "kata-runtime/store.h"
 
 enum { RESTART_MS = 15000 };
-
-/* word is a sandbox id, or a container's of --root. */
-static int find_sandbox(const struct store *store, const char *word, char sid[SID_SIZE],
-			struct error *err)
-{
-	CLEANUP(state_fini) struct state state = { 0 };
-	int r = sid_check(word, NULL);
-
-	if (r == 0)
-		memcpy(sid, word, SID_SIZE);
-	else
-		r = store_sid(store, word, sid, err);
-	if (r == 0)
-		r = store_read_state(store, sid, &state, err);
-	if (r == 0)
-		memcpy(sid, state.sandbox, SID_SIZE);
-	if (r == -ENOENT)
-		return error_say(err, ENOENT, "there is no sandbox or container %s", word);
-	return r;
-}
 
 int cmd_proxy_restart(const struct cli *cli, int argc, char **argv, struct error *err)
 {
@@ -58,7 +39,7 @@ int cmd_proxy_restart(const struct cli *cli, int argc, char **argv, struct error
 	if (r == 0)
 		r = store_open(&store, cli->root, NULL, false, err);
 	if (r == 0)
-		r = find_sandbox(&store, words.items[0], sid, err);
+		r = container_find_sandbox(&store, words.items[0], sid, err);
 	return r < 0 ? r
 		     : sandbox_restart_proxy(&store, sid, config.proxy.path,
 					     deadline_in_ms(RESTART_MS), err);

@@ -57,6 +57,26 @@ int container_load(const struct cli *cli, const char *id, struct store *ret_stor
 	return r == -ENOENT ? no_container(id, err) : r;
 }
 
+int container_find_sandbox(const struct store *store, const char *word, char ret_sid[SID_SIZE],
+			   struct error *err)
+{
+	CLEANUP(state_fini) struct state state = { 0 };
+	char sid[SID_SIZE];
+	int r = sid_check(word, NULL);
+
+	if (r == 0)
+		memcpy(sid, word, SID_SIZE);
+	else
+		r = store_sid(store, word, sid, err);
+	if (r == 0)
+		r = store_read_state(store, sid, &state, err);
+	if (r == 0)
+		memcpy(ret_sid, state.sandbox, SID_SIZE);
+	if (r == -ENOENT)
+		return error_say(err, ENOENT, "there is no sandbox or container %s", word);
+	return r;
+}
+
 enum container_status container_status(const struct state *state)
 {
 	/* While it is being created there may be no shim yet; its creator then lives. */

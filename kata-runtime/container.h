@@ -66,6 +66,10 @@ int container_exec(const struct cli *cli, const char *id, const struct spec_proc
 int container_load(const struct cli *cli, const char *id, struct store *ret_store,
 		   struct state *ret_state, struct error *err);
 
+/* The VM that word means, a sandbox id or a container's of --root: its sandbox id. */
+int container_find_sandbox(const struct store *store, const char *word, char ret_sid[SID_SIZE],
+			   struct error *err);
+
 /* As container_load(), for a verb that acts: its log is started. */
 int container_begin(const struct cli *cli, const char *id, struct store *store, struct state *state,
 		    struct error *err);

@@ -45,6 +45,7 @@ static const struct verb {
 	{ "resume", cmd_resume, 1, RIGHTS_ALL, "let them go on" },
 	{ "network", cmd_network, 1, RIGHTS_ALL,
 	  "show a VM's network, give it interfaces or take them" },
+	{ "kata-network", cmd_network, 1, RIGHTS_ALL, "the same with Kata's words" },
 	{ "update", cmd_update, 1, RIGHTS_ALL, "change a container's resource limits" },
 	{ "events", cmd_events, 1, RIGHTS_ALL,
 	  "print statistics of a container as JSON, and when it is short of memory" },

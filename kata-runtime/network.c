@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <stdnoreturn.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
@@ -83,7 +84,18 @@ static int child_write(int fd, const void *data, size_t len)
 	return 0;
 }
 
-static int child_set_apart(struct netlink *netlink, const char *name, bool apart, struct error *err)
+static bool child_has_mac(const char *name, const uint8_t *mac)
+{
+	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = { 0 };
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	return fd >= 0 && ioctl(fd, SIOCGIFHWADDR, &request) == 0 &&
+	       memcmp(request.ifr_hwaddr.sa_data, mac, 6) == 0;
+}
+
+static int child_set_apart(struct netlink *netlink, const char *name, const uint8_t *mac,
+			   bool apart, struct error *err)
 {
 	struct netlink_request request;
 	struct nlmsghdr *header = netlink_begin(&request, RTM_NEWLINK, 0);
@@ -92,6 +104,8 @@ static int child_set_apart(struct netlink *netlink, const char *name, bool apart
 	body->ifi_index = (int)if_nametoindex(name);
 	if (body->ifi_index == 0)
 		return error_say(err, ENODEV, "there is no interface %s", name);
+	if (mac != NULL && !child_has_mac(name, mac))
+		return error_say(err, ENODEV, "interface %s has another address", name);
 	mnl_attr_put_str(header, IFLA_IFALIAS, apart ? NETWORK_APART : "");
 	return netlink_ask(netlink, header, err);
 }
@@ -101,7 +115,9 @@ enum task_kind { TASK_JOIN, TASK_CLEAN, TASK_LOOK, TASK_APART };
 struct task {
 	enum task_kind kind;
 	const char *sid;
-	const char *name; /* TASK_APART */
+	/* TASK_APART: */
+	const char *name;
+	const uint8_t *mac;
 	bool apart;
 };
 
@@ -111,7 +127,7 @@ static int child_work(struct netlink *netlink, const struct task *task, struct n
 	int r;
 
 	if (task->kind == TASK_APART)
-		return child_set_apart(netlink, task->name, task->apart, err);
+		return child_set_apart(netlink, task->name, task->mac, task->apart, err);
 	if (task->kind == TASK_CLEAN)
 		return network_tap_clean(netlink, task->sid, err);
 	r = network_scan(netlink, task->sid, network, err);
@@ -282,9 +298,10 @@ int network_clean(const char *netns_path, const char *sid, struct error *err)
 	return run_task(netns, &(struct task){ .kind = TASK_CLEAN, .sid = sid }, err);
 }
 
-int network_set_apart(int netns, const char *name, bool apart, struct error *err)
+int network_set_apart(int netns, const char *name, const uint8_t *mac, bool apart,
+		      struct error *err)
 {
-	const struct task task = { .kind = TASK_APART, .name = name, .apart = apart };
+	const struct task task = { .kind = TASK_APART, .name = name, .mac = mac, .apart = apart };
 
 	return run_task(netns, &task, err);
 }

@@ -114,9 +114,10 @@ int network_look(int netns, const char *sid, struct network **ret_network, struc
 
 /*
  * Keeps an interface from the VM, or gives it to it again: by its alias, which who follows the
- * network sees. -ENODEV.
+ * network sees. -ENODEV: there is none of that name, or with mac, unless NULL, none that has it.
  */
-int network_set_apart(int netns, const char *name, bool apart, struct error *err);
+int network_set_apart(int netns, const char *name, const uint8_t *mac, bool apart,
+		      struct error *err);
 
 /*
  * SET_NETWORK of a network, of its interfaces those with a slot; it borrows from that: free with

@@ -207,8 +207,22 @@ except ConnectionRefusedError:
 	same "$(jq -r '.[] | select(.gateway == "fd00:77::1") | .device' <<<"$output")" eth1
 	runtime network remove c eth1
 	shows_not eth1 ip link
-	runtime network add c eth1
+	runtime network add "$(sandbox c)" eth1
 	shows 'fd00:77::3/64' ip addr show eth1
+	expect 0 runtime kata-network list-ifaces "$(sandbox c)"
+	jq '.[] | select(.name == "eth1")' <<<"$output" >"$work/eth1.json"
+	runtime kata-network del-iface c "$work/eth1.json"
+	shows_not eth1 ip link
+	expect 1 runtime kata-network add-iface c - < <(jq '.hwAddr = "02:77:00:00:00:99"' "$work/eth1.json")
+	has "$stderr" 'interface eth1 has another address'
+	runtime kata-network add-iface c - <"$work/eth1.json"
+	shows 'fd00:77::3/64' ip addr show eth1
+	expect 1 runtime kata-network add-iface c - <<<'{ "mtu": 1500 }'
+	has "$stderr" 'a device or a name is needed'
+	expect 1 runtime kata-network update-routes c "$work/eth1.json"
+	has "$stderr" 'a VM has the routes of its network namespace'
+	expect 1 runtime network list "$(sandbox c | rev)"
+	has "$stderr" 'there is no sandbox or container'
 	expect 1 runtime network remove c eth7
 	has "$stderr" 'there is no interface eth7'
 	expect 1 runtime network remove c

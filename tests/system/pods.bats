@@ -318,7 +318,7 @@ virtual_machines() {
 	eventually 20 eval 'runtime exec m1 ip addr show eth0 | grep -q 10.71.0.2/24'
 	if has_vm; then
 		expect 0 runtime network list m1
-		has "$output" 10.71.0.2
+		same "$(jq '.[] | select(.name == "eth0") | .inVM' <<<"$output")" true
 	fi
 	expect 0 runtime delete --force m1
 	eventually 5 not pgrep -f "^kata-netmon "
