@@ -219,11 +219,15 @@ int link_start(struct link *link, uv_loop_t *loop, const char *socket, const str
 	return connect_proxy(link, err);
 }
 
-void link_send(struct link *link, const struct frame *frame, const void *head, size_t head_len,
-	       const void *body, size_t body_len)
+void link_send(struct link *link, enum frame_type type, uint8_t flags, uint32_t id,
+	       const void *head, size_t head_len, const void *body, size_t body_len)
 {
+	const struct frame frame = {
+		.channel = LINK_CHANNEL_SESSION, .type = (uint8_t)type, .flags = flags, .id = id
+	};
+
 	if (link->state == LINK_UP)
-		channel_send(&link->channel, frame, head, head_len, body, body_len);
+		channel_send(&link->channel, &frame, head, head_len, body, body_len);
 }
 
 void link_finish(struct link *link)

@@ -61,9 +61,9 @@ struct link {
 int link_start(struct link *link, uv_loop_t *loop, const char *socket, const struct link_ops *ops,
 	       void *owner, struct error *err);
 
-/* Sends a frame of the session; head and body as channel_send(). Dropped unless the link is up. */
-void link_send(struct link *link, const struct frame *frame, const void *head, size_t head_len,
-	       const void *body, size_t body_len);
+/* As session_ops.send. Dropped unless the link is up. */
+void link_send(struct link *link, enum frame_type type, uint8_t flags, uint32_t id,
+	       const void *head, size_t head_len, const void *body, size_t body_len);
 
 /* Says CLOSE(DONE): ops->finished() once that is written. Only while the link is up. */
 void link_finish(struct link *link);

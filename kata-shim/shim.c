@@ -319,11 +319,8 @@ static void on_send(struct session *session, enum frame_type type, uint8_t flags
 		    const void *head, size_t head_len, const void *body, size_t body_len)
 {
 	struct shim *shim = session->owner;
-	struct frame frame = {
-		.channel = LINK_CHANNEL_SESSION, .type = (uint8_t)type, .flags = flags, .id = id
-	};
 
-	link_send(&shim->link, &frame, head, head_len, body, body_len);
+	link_send(&shim->link, type, flags, id, head, head_len, body, body_len);
 }
 
 static void on_data(struct session *session, unsigned stream, const uint8_t *bytes, size_t n)
