@@ -21,9 +21,9 @@ static const char *const roots[] = {
 	[ROOT_EMPTY] = "an empty tmpfs, read-only",
 	[ROOT_CLIENT] =
 		"`SID/client` with the proxy's socket and its own pids in `/proc`, read-only",
-	[ROOT_SANDBOX] =
-		("a tmpfs with `/usr`, `/proc`, `/dev/null`, the agent's socket and the share; "
-		 "read-only"),
+	[ROOT_SANDBOX] = ("a tmpfs with `/usr`, `/proc`, `/dev/null`, the agent's socket, the "
+			  "share, and in `/sys` "
+			  "the size of huge pages; read-only"),
 	[ROOT_QEMU] = "as the monitor's, without the share",
 	[ROOT_SHARE] = "what is handed in for the guest",
 };

@@ -68,12 +68,13 @@ enum privsep_fd {
 };
 
 enum privsep_root {
-	ROOT_HOST,    /* the host's */
-	ROOT_EMPTY,   /* an empty tmpfs */
-	ROOT_CLIENT,  /* SID/client, which holds the proxy's socket and a /proc */
-	ROOT_SANDBOX, /* the monitor's: /usr, /proc, /dev/null, the agent's socket, the share */
-	ROOT_QEMU,    /* the same without the share */
-	ROOT_SHARE,   /* what is handed in for the guest */
+	ROOT_HOST,   /* the host's */
+	ROOT_EMPTY,  /* an empty tmpfs */
+	ROOT_CLIENT, /* SID/client, which holds the proxy's socket and a /proc */
+	/* the monitor's: /usr, /proc, /dev/null, a number in /sys, the agent's socket, the share */
+	ROOT_SANDBOX,
+	ROOT_QEMU,  /* the same without the share */
+	ROOT_SHARE, /* what is handed in for the guest */
 };
 
 /* Kinds of descriptors, as bits. */

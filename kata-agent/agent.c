@@ -306,6 +306,7 @@ int agent_start(struct agent *agent, const struct agent_options *options,
 	uv_timer_init(&agent->loop, &agent->lease);
 	uv_timer_init(&agent->loop, &agent->stop);
 	network_wait_init(&agent->network, &agent->loop);
+	vcpus_init(&agent->vcpus, &agent->loop, options->guest ? VCPUS_DIR : NULL);
 	dns_init(&agent->dns, &agent->loop);
 	uv_prepare_init(&agent->loop, &agent->flush);
 	agent->retry.data = agent->lease.data = agent->stop.data = agent->flush.data = agent;
@@ -336,6 +337,7 @@ static void close_all(struct agent *agent)
 	if (agent->link_open)
 		channel_finish(&agent->link);
 	network_wait_stop(&agent->network);
+	vcpus_stop(&agent->vcpus);
 	dns_stop(&agent->dns);
 	uv_close((uv_handle_t *)&agent->retry, NULL);
 	uv_close((uv_handle_t *)&agent->lease, NULL);

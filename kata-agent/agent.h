@@ -15,6 +15,7 @@
 #include "kata-agent/link.h"
 #include "kata-agent/log-link.h"
 #include "kata-agent/network-wait.h"
+#include "kata-agent/vcpus.h"
 
 enum {
 	AGENT_CLIENTS_MAX = 512,  /* sessions at once */
@@ -55,6 +56,7 @@ struct agent {
 	int own_pid_namespace; /* to come back to after a clone into another one */
 	uint64_t next_handle;
 	struct network_wait network;
+	struct vcpus vcpus;
 	struct dns dns;
 	struct client *clients;
 	struct container *containers;

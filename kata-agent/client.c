@@ -236,6 +236,7 @@ void client_close(struct client *client, enum close_reason reason)
 	for (struct container *c = agent->containers; c != NULL; c = c->next)
 		container_forget_client(c, client);
 	network_wait_forget(&agent->network, client);
+	vcpus_forget(&agent->vcpus, client);
 	dns_detach(&agent->dns, client);
 	session_link_down(&client->session);
 	if (client->process != NULL)

@@ -37,6 +37,16 @@ static int on_set_network(struct client_request *request, const void *body, stru
 	return r == 1 ? ANSWER_DONE : ANSWERED;
 }
 
+static int on_online(struct client_request *request, const void *body, struct error *err)
+{
+	const struct msg_online *online = body;
+	int r = vcpus_online(&request->client->agent->vcpus, online->vcpus, request, err);
+
+	if (r < 0)
+		return r;
+	return r == 1 ? ANSWER_DONE : ANSWERED;
+}
+
 static int on_create(struct client_request *request, const void *body, struct error *err)
 {
 	int r = container_create(request->client->agent, body, request, err);
@@ -207,6 +217,7 @@ static const struct row {
 } table[] = {
 	{ MSG_CREATE_SANDBOX, FROM_RUNTIME, on_create_sandbox },
 	{ MSG_SET_NETWORK, FROM_RUNTIME, on_set_network },
+	{ MSG_ONLINE, FROM_RUNTIME, on_online },
 	{ MSG_CREATE, FROM_RUNTIME, on_create },
 	{ MSG_EXEC, FROM_RUNTIME, on_exec },
 	{ MSG_START, FROM_RUNTIME, on_start },

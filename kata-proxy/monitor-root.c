@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 
 /* Where the new root is built: a directory that every host has and that nothing below needs. */
 #define STAGE "/run"
+#define HUGE_PAGE_SIZE "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
 #define VHOST_USER_SOCKET "/run/vhost-user.sock"
 
 enum { BACKLOG = 8 }; /* workers may come and go while QEMU stands still */
@@ -70,6 +72,34 @@ static int show_usr(struct error *err)
 	return r;
 }
 
+/*
+ * The size of a huge page, which QEMU's virtio-mem asks for; in a file of our own, as all else of
+ * /sys is nobody's business. Without huge pages on the host: what QEMU would take itself.
+ */
+static int tell_huge_page(struct error *err)
+{
+	static const char *const dirs[] = { "/sys", "/sys/kernel", "/sys/kernel/mm",
+					    "/sys/kernel/mm/transparent_hugepage" };
+	CLEANUP(fd_close) int from = open(HUGE_PAGE_SIZE, O_RDONLY | O_CLOEXEC);
+	CLEANUP(fd_close) int to = -1;
+	char text[32] = "2097152\n", path[80];
+	ssize_t n = from < 0 ? 0 : read(from, text, sizeof(text) - 1);
+	int r = 0;
+
+	if (n > 0)
+		text[n] = '\0';
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(dirs); i++) {
+		snprintf(path, sizeof(path), STAGE "%s", dirs[i]);
+		r = make_dir(path, 0755, err);
+	}
+	if (r < 0)
+		return r;
+	to = open(STAGE HUGE_PAGE_SIZE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (to < 0 || write(to, text, strlen(text)) != (ssize_t)strlen(text))
+		return error_set(err, errno, "make %s in the sandbox's root", HUGE_PAGE_SIZE);
+	return 0;
+}
+
 static int build(bool kvm, struct error *err)
 {
 	static const char *const dirs[] = { "/usr", "/proc", "/dev", "/run" };
@@ -90,6 +120,8 @@ static int build(bool kvm, struct error *err)
 	if (r == 0)
 		r = mount_on("proc", STAGE "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL,
 			     err);
+	if (r == 0)
+		r = tell_huge_page(err);
 	if (r == 0)
 		r = show_device("/dev/null", STAGE "/dev/null", err);
 	if (r == 0 && kvm)

@@ -77,7 +77,16 @@ const struct config_key config_keys[] = {
 	  .number = 1,
 	  .min = 1,
 	  .max = 240,
-	  .meaning = "Virtual processors of a VM." },
+	  .meaning = "Virtual processors of a VM. Containers whose quotas need more get a VM with "
+		     "more, also when it runs already." },
+	{ .section = "hypervisor",
+	  .name = "default_maxvcpus",
+	  .type = CONFIG_NUMBER,
+	  .offset = AT(hypervisor.default_maxvcpus),
+	  .max = 240,
+	  .meaning =
+		  "The most processors that a VM may have; a container whose quota is above that "
+		  "is refused. 0: as many as the host has, 16 of them while it runs." },
 	{ .section = "hypervisor",
 	  .name = "default_memory",
 	  .type = CONFIG_NUMBER,
@@ -86,8 +95,18 @@ const struct config_key config_keys[] = {
 	  .min = 128,
 	  .max = 1048576,
 	  .unit = "MiB",
-	  .meaning = "Memory of a VM, its kernel's included. A container with a limit of its own "
-		     "gets a VM of that and 128 MiB and a 22nd part more, when this is larger." },
+	  .meaning =
+		  "Memory of a VM, its kernel's included. A container with a limit of its own "
+		  "gets a VM of that and 128 MiB and a 22nd part more, when this is larger; a VM "
+		  "that runs gets more memory when containers come or their limits grow." },
+	{ .section = "hypervisor",
+	  .name = "default_maxmemory",
+	  .type = CONFIG_NUMBER,
+	  .offset = AT(hypervisor.default_maxmemory),
+	  .max = 1048576,
+	  .unit = "MiB",
+	  .meaning = "The most memory that a VM may have; a container that needs a larger one is "
+		     "refused. 0: as much as the host has, 262144 at most while it runs." },
 	{ .section = "hypervisor",
 	  .name = "virtio_fs_daemon",
 	  .type = CONFIG_DAEMON,

@@ -36,7 +36,9 @@ struct config {
 		uint32_t accelerator; /* enum config_accelerator */
 		uint32_t agent_link;  /* enum config_agent_link */
 		uint32_t default_vcpus;
-		uint32_t default_memory; /* MiB */
+		uint32_t default_maxvcpus;  /* 0: as many as the host has */
+		uint32_t default_memory;    /* MiB */
+		uint32_t default_maxmemory; /* MiB; 0: as much as the host has */
 		char *virtio_fs_daemon; /* an existing path was looked up when the file says auto */
 		uint32_t virtio_fs_cache; /* enum config_cache */
 		uint32_t shared_fs;       /* enum config_shared_fs */

@@ -10,6 +10,8 @@
 #include "kata-runtime/container.h"
 #include "kata-runtime/resources.h"
 #include "kata-runtime/sandbox.h"
+#include "kata-runtime/vm-grow.h"
+#include "kata-runtime/vm-size.h"
 
 enum { AGENT_MS = 10000 };
 
@@ -73,11 +75,28 @@ int container_resume(const struct cli *cli, const char *id, struct error *err)
 	return store_write_state(&store, &state, err);
 }
 
+/* The VM, for what the container may use from now on; state says how much that is. */
+static int make_room(const struct cli *cli, const struct store *store, struct state *state,
+		     const struct spec_resources *limits, struct decoder *decoder,
+		     struct error *err)
+{
+	CLEANUP(config_fini) struct config config = { 0 };
+	uint64_t memory = state->memory_limit, cpu_milli = state->cpu_milli;
+	int r;
+
+	vm_demand_limits(limits, &state->memory_limit, &state->cpu_milli);
+	if (state->memory_limit == memory && state->cpu_milli == cpu_milli)
+		return 0;
+	r = config_load(cli->config_file, &config, err);
+	return r < 0 ? r : vm_grow(store, state, &config, decoder, err);
+}
+
 int container_update(const struct cli *cli, const char *id, const struct spec_resources *limits,
 		     struct error *err)
 {
 	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
 	CLEANUP(resources_fini) struct resources resources = { 0 };
+	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
 	CLEANUP(state_fini) struct state state = { 0 };
 	struct msg_update update = { .container = (char *)id };
 	struct store store;
@@ -87,12 +106,18 @@ int container_update(const struct cli *cli, const char *id, const struct spec_re
 		r = error_say(err, EINVAL, "container not running");
 	if (r == 0)
 		r = resources_make(limits, &resources, err);
+	if (r == 0)
+		r = sandbox_connect(&store, &state, &decoder, deadline_in_ms(AGENT_MS), err);
+	if (r == 0)
+		r = make_room(cli, &store, &state, limits, &decoder, err);
 	if (r < 0)
 		return r;
 	update.cgroup = resources.values;
 	update.n_cgroup = resources.n_values;
-	r = ask(&store, &state, MSG_UPDATE, &update, err);
-	if (r == 0)
-		log_info("limits changed", KV("count", resources.n_values));
-	return r;
+	r = decoder_request(&decoder, MSG_UPDATE, &update, deadline_in_ms(AGENT_MS), NULL, NULL,
+			    err);
+	if (r < 0)
+		return r;
+	log_info("limits changed", KV("count", resources.n_values));
+	return store_write_state(&store, &state, err);
 }

@@ -30,12 +30,13 @@
 #include "kata-runtime/network.h"
 #include "kata-runtime/pod.h"
 #include "kata-runtime/process-io.h"
-#include "kata-runtime/resources.h"
 #include "kata-runtime/resolver.h"
 #include "kata-runtime/sandbox.h"
 #include "kata-runtime/share.h"
 #include "kata-runtime/shim.h"
 #include "kata-runtime/uids.h"
+#include "kata-runtime/vm-grow.h"
+#include "kata-runtime/vm-size.h"
 
 enum { LOCK_MS = 10000, LAUNCH_MS = 20000, AGENT_MS = 60000, COMMIT_MS = 5000 };
 
@@ -153,6 +154,23 @@ static int check_rootfs(const struct spec *spec, struct error *err)
 	return 0;
 }
 
+/* How large a VM of its own is; for one that it joins, whether it can be large enough alone. */
+static int choose_size(struct creation *c, struct error *err)
+{
+	uint64_t memory = 0, cpu_milli = 0;
+	struct vm_host host = vm_size_host();
+	struct vm_demand demand = { 0 };
+	int r;
+
+	vm_demand_limits(&c->spec->resources, &memory, &cpu_milli);
+	vm_demand_add(&demand, memory, cpu_milli);
+	r = vm_size_need(&demand, &c->config, &host, &c->sandbox.size, err);
+	if (r < 0)
+		return error_prefix(err, "config.json: linux.resources");
+	vm_size_more(&c->sandbox.size, &c->config, &host, &c->sandbox.more);
+	return 0;
+}
+
 /* Reads and checks all input; the log is first, so that it has what is wrong with the rest. */
 static int read_input(struct creation *c, const char *id, struct error *err)
 {
@@ -180,6 +198,8 @@ static int read_input(struct creation *c, const char *id, struct error *err)
 		r = pod_find(&c->store, c->spec, c->netns, &c->pod, err);
 	if (r == 0)
 		r = guest_spec_make(c->spec, id, &c->pod, &c->guest, err);
+	if (r == 0)
+		r = choose_size(c, err);
 	if (r == 0 && c->pod.member)
 		logs_use_sandbox(&c->config, c->cli->debug, c->pod.sandbox.sid, id);
 	return r;
@@ -279,6 +299,8 @@ static int record(struct creation *c, const char *id, struct error *err)
 	if (r < 0)
 		return r;
 	state->terminal = c->spec->process.terminal;
+	state->pause = c->pod.pause;
+	vm_demand_limits(&c->spec->resources, &state->memory_limit, &state->cpu_milli);
 	c->on_disk = true;
 	if (c->pod.member)
 		r = copy_sandbox(state, &c->pod.sandbox, err);
@@ -422,11 +444,6 @@ static int hand_in(struct creation *c, struct error *err)
 	return r;
 }
 
-static uint64_t host_memory_mib(void)
-{
-	return ((uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE)) >> 20;
-}
-
 /* The VM, up to its agent's hello. */
 static int start_sandbox(struct creation *c, struct error *err)
 {
@@ -437,9 +454,6 @@ static int start_sandbox(struct creation *c, struct error *err)
 	c->sandbox.config = &c->config;
 	c->sandbox.cgroup = &c->cgroup;
 	c->sandbox.state = &c->state;
-	c->sandbox.memory_mib =
-		resources_vm_memory_mib(c->spec->resources.memory_limit,
-					c->config.hypervisor.default_memory, host_memory_mib());
 	c->sandbox.network = c->network;
 	c->sandbox.taps = &c->taps;
 	c->sandbox.debug = c->cli->debug;
@@ -465,7 +479,7 @@ static int enter_sandbox(struct creation *c, struct error *err)
 	if (r == 0)
 		r = sandbox_connect(&c->store, &c->state, &c->decoder, deadline_in_ms(AGENT_MS),
 				    err);
-	return r;
+	return r < 0 ? r : vm_grow(&c->store, &c->state, &c->config, &c->decoder, err);
 }
 
 static int prepare_guest(struct creation *c, struct error *err)

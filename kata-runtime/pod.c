@@ -40,7 +40,7 @@ int pod_annotated(const struct spec *spec, const char **ret_sandbox, const char 
 		if (type == NULL)
 			continue;
 		if (str_eq(type, managers[i].sandbox))
-			return 0;
+			return 2;
 		if (!str_eq(type, managers[i].member))
 			return error_say(err, EINVAL,
 					 "config.json: annotation %s is \"%s\", neither \"%s\" nor "
@@ -240,8 +240,9 @@ static int look_at_annotations(struct search *s, const struct spec *spec, struct
 	const char *key;
 	int r = pod_annotated(spec, &s->annotated, &key, err);
 
-	if (r <= 0)
-		return r;
+	s->pod->pause = r == 2;
+	if (r != 1)
+		return r < 0 ? r : 0;
 	r = find_by_id(s->store, s->annotated, key, &found, err);
 	return r < 0 ? r : agree(s, &found, err);
 }

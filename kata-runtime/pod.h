@@ -16,6 +16,7 @@
 
 struct pod {
 	bool member;          /* it joins a VM that is there */
+	bool pause;           /* it only holds a pod together, as its annotations say */
 	struct state sandbox; /* then: what is known of that VM, with its sid */
 	/* Ids of the containers whose namespaces it shares; "": its own. */
 	char *pid_of, *ipc_of, *uts_of;
@@ -31,7 +32,7 @@ int pod_find(const struct store *store, const struct spec *spec, int netns, stru
 void pod_fini(struct pod *pod);
 
 /*
- * What the annotations say. 0: nothing, or that it is a sandbox. 1: a member, and *ret_sandbox is
+ * What the annotations say. 0: nothing. 2: it is a pod's sandbox. 1: a member, and *ret_sandbox is
  * the id of its sandbox, *ret_key the annotation that says so (both borrowed). -EINVAL.
  */
 int pod_annotated(const struct spec *spec, const char **ret_sandbox, const char **ret_key,

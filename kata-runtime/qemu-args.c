@@ -32,9 +32,12 @@
 
 /*
  * panic=-1: reboot at once, so that a panic ends the VM. cryptomgr.notests saves start-up time.
- * swiotlb=noforce: else maxmem above 4 GiB takes 64 MiB of the guest.
+ * swiotlb=noforce: else maxmem above 4 GiB takes 64 MiB of the guest. memhp_default_state=online:
+ * plugged memory is used at once.
  */
-#define KERNEL_PARAMS_ALL "panic=-1 random.trust_cpu=on cryptomgr.notests swiotlb=noforce"
+#define KERNEL_PARAMS_ALL \
+	"panic=-1 random.trust_cpu=on cryptomgr.notests swiotlb=noforce " \
+	"memhp_default_state=online"
 
 /* A modern-only virtio device: no port I/O, half the registers. */
 #define VIRTIO ",disable-legacy=on"
@@ -57,10 +60,12 @@ static int check(const struct qemu_config *config, struct error *err)
 	if (config->memory_mib < QEMU_MEMORY_MIN_MIB || config->memory_mib > QEMU_MEMORY_MAX_MIB)
 		return error_say(err, EINVAL, "QEMU: %u MiB of memory: expected %d to %d",
 				 config->memory_mib, QEMU_MEMORY_MIN_MIB, QEMU_MEMORY_MAX_MIB);
-	if (config->max_memory_mib != 0 && (config->max_memory_mib < config->memory_mib ||
-					    config->max_memory_mib > QEMU_MEMORY_MAX_MIB))
-		return error_say(err, EINVAL, "QEMU: at most %u MiB of memory: expected %u to %d",
-				 config->max_memory_mib, config->memory_mib, QEMU_MEMORY_MAX_MIB);
+	if (config->plug_memory_mib % QEMU_PLUG_STEP_MIB != 0 ||
+	    config->plug_memory_mib > QEMU_MEMORY_MAX_MIB - config->memory_mib)
+		return error_say(err, EINVAL,
+				 "QEMU: %u MiB of memory to be plugged: expected a multiple of %d, "
+				 "and %d with the rest",
+				 config->plug_memory_mib, QEMU_PLUG_STEP_MIB, QEMU_MEMORY_MAX_MIB);
 	if (config->n_nets > LAUNCH_NET_MAX)
 		return error_say(err, EINVAL,
 				 "QEMU: %u network interfaces: at most %d are possible",
@@ -99,9 +104,9 @@ static void add_machine(struct argv *argv, const struct qemu_config *config)
 	argv_addf(argv, "cpus=%u,maxcpus=%u", config->vcpus,
 		  config->max_vcpus != 0 ? config->max_vcpus : config->vcpus);
 	argv_add(argv, "-m");
-	if (config->max_memory_mib > config->memory_mib)
-		argv_addf(argv, "size=%uM,slots=%d,maxmem=%uM", config->memory_mib,
-			  QEMU_MEMORY_SLOTS, config->max_memory_mib);
+	if (config->plug_memory_mib > 0)
+		argv_addf(argv, "size=%uM,maxmem=%uM", config->memory_mib,
+			  config->memory_mib + config->plug_memory_mib);
 	else
 		argv_addf(argv, "size=%uM", config->memory_mib);
 	/* Shared, since virtiofsd maps the guest's memory. */
@@ -202,6 +207,22 @@ static void add_devices(struct argv *argv, const struct qemu_config *config)
 	}
 }
 
+/*
+ * Memory that the guest gets when it is asked for: nothing of it is there before. One device of the
+ * full size, so that virtiofsd has mapped all of it when it comes.
+ */
+static void add_memory(struct argv *argv, const struct qemu_config *config)
+{
+	if (config->plug_memory_mib == 0)
+		return;
+	argv_add(argv, "-object");
+	argv_addf(argv, "memory-backend-memfd,id=" QEMU_PLUG_ID "-ram,size=%uM,share=on",
+		  config->plug_memory_mib);
+	add_pair(argv, "-device",
+		 "virtio-mem-pci,id=" QEMU_PLUG_ID ",memdev=" QEMU_PLUG_ID
+		 "-ram,requested-size=0" VIRTIO);
+}
+
 /* Only behind a port of its own a device can be plugged and unplugged. */
 static void add_ports(struct argv *argv)
 {
@@ -226,6 +247,7 @@ int qemu_args_make(const struct qemu_config *config, struct argv *ret, struct er
 	add_ports(&argv);
 	add_nets(&argv, config);
 	add_devices(&argv, config);
+	add_memory(&argv, config);
 	if (r == 0 && argv.failed < 0)
 		r = error_set(err, -argv.failed, "QEMU's arguments");
 	if (r < 0) {

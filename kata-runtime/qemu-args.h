@@ -21,13 +21,16 @@ struct error;
 #define QEMU_AGENT_PORT "agent.0"
 #define QEMU_SHARE_TAG "share"
 
+/* The device that gives the guest more memory: see vm-plug.h. */
+#define QEMU_PLUG_ID "plug"
+
 enum {
 	QEMU_MEMORY_MIN_MIB = 96,      /* the least a distribution's kernel boots with */
 	QEMU_MEMORY_MAX_MIB = 1 << 24, /* 16 TiB */
 	QEMU_VCPUS_MAX = 240,
-	QEMU_ROOT_PORTS = 8, /* PCIe slots "rp0".., one for each network interface */
-	QEMU_MEMORY_SLOTS = 3,
-	QEMU_CMDLINE_MAX = 2047 /* bytes an x86 kernel takes */
+	QEMU_ROOT_PORTS = 8,      /* PCIe slots "rp0".., one for each network interface */
+	QEMU_PLUG_STEP_MIB = 128, /* what a guest can take at once */
+	QEMU_CMDLINE_MAX = 2047   /* bytes an x86 kernel takes */
 };
 
 /*
@@ -47,7 +50,7 @@ struct qemu_config {
 	uint32_t vcpus;
 	uint32_t max_vcpus; /* 0: none can be plugged */
 	uint32_t memory_mib;
-	uint32_t max_memory_mib;   /* 0: none can be plugged */
+	uint32_t plug_memory_mib;  /* that can be plugged, in steps; 0: none */
 	const char *kernel_params; /* behind ours, so that they win; may be NULL */
 	const struct qemu_net *nets;
 	uint32_t n_nets;       /* at most LAUNCH_NET_MAX */

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "common/str.h"
-#include "kata-runtime/qemu-args.h"
 
 enum {
 	SHARES_MIN = 2,
@@ -22,7 +21,6 @@ enum {
 	BLKIO_MIN = 10,
 	BLKIO_MAX = 1000,
 	FIXED_VALUES = 16, /* beside hugepages and unified */
-	MIB_SHIFT = 20,
 };
 
 /* The lists have room for all. */
@@ -207,18 +205,4 @@ void resources_fini(struct resources *resources)
 	free(resources->values);
 	free(resources->device_rules);
 	*resources = (struct resources){ 0 };
-}
-
-uint32_t resources_vm_memory_mib(int64_t limit, uint32_t least_mib, uint64_t host_mib)
-{
-	uint64_t most = host_mib < QEMU_MEMORY_MAX_MIB ? host_mib : QEMU_MEMORY_MAX_MIB;
-	uint64_t mib;
-
-	if (limit <= 0)
-		return least_mib;
-	mib = ((uint64_t)limit >> MIB_SHIFT) + 1;
-	mib += RESOURCES_GUEST_MIB + mib / RESOURCES_GUEST_PART;
-	if (mib > most)
-		mib = most;
-	return mib > least_mib ? (uint32_t)mib : least_mib;
 }

@@ -247,8 +247,10 @@ static int make_qemu_args(const struct sandbox *s, const struct agent_link *link
 	struct qemu_net nets[LAUNCH_NET_MAX];
 	struct qemu_config qemu = { .program = c->hypervisor.path,
 				    .sandbox = s->state->sid,
-				    .vcpus = c->hypervisor.default_vcpus,
-				    .memory_mib = s->memory_mib,
+				    .vcpus = s->size.vcpus,
+				    .max_vcpus = s->size.vcpus + s->more.vcpus,
+				    .memory_mib = s->size.memory_mib,
+				    .plug_memory_mib = s->more.memory_mib,
 				    .kernel_params = c->hypervisor.kernel_params,
 				    .nets = nets,
 				    .n_nets = s->network->n_links,

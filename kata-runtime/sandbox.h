@@ -11,6 +11,7 @@
 #include "kata-runtime/decoder.h"
 #include "kata-runtime/network.h"
 #include "kata-runtime/store.h"
+#include "kata-runtime/vm-size.h"
 
 struct sandbox {
 	const struct store *store;
@@ -21,7 +22,8 @@ struct sandbox {
 	const struct network_taps *taps;
 	int slot;            /* the uid slot's lock: handed to the monitor */
 	int control;         /* the monitor ends when this closes before commit */
-	uint32_t memory_mib; /* size of the VM */
+	struct vm_size size; /* of the VM */
+	struct vm_size more; /* that can be plugged later */
 	bool debug;
 };
 #define SANDBOX_NONE \

@@ -189,6 +189,9 @@ int state_format(const struct state *state, char **ret_text, struct error *err)
 	add_u64(o, "handle", state->handle);
 	add_u64(o, "guest_pid", state->guest_pid);
 	add_u64(o, "owner", state->owner);
+	add_u64(o, "memory_limit", state->memory_limit);
+	add_u64(o, "cpu_milli", state->cpu_milli);
+	json_object_object_add(o, "pause", json_object_new_boolean(state->pause));
 	json_object_object_add(o, "terminal", json_object_new_boolean(state->terminal));
 	json_object_object_add(o, "paused", json_object_new_boolean(state->paused));
 	add_lists(o, state);
@@ -295,7 +298,14 @@ static int get_numbers(const struct json_at *at, struct state *state, struct err
 			 err);
 	if (r == 0)
 		r = need(at, "terminal", json_get_bool(at, "terminal", &state->terminal, err), err);
+	/* What files of earlier releases have not. */
 	if (r == 0)
+		r = json_get_u64(at, "memory_limit", UINT64_MAX, &state->memory_limit, err);
+	if (r >= 0)
+		r = json_get_u64(at, "cpu_milli", UINT64_MAX, &state->cpu_milli, err);
+	if (r >= 0)
+		r = json_get_bool(at, "pause", &state->pause, err);
+	if (r >= 0)
 		r = json_get_bool(at, "paused", &state->paused, err);
 	if (r >= 0)
 		r = json_get_bool(at, "departed", &state->departed, err);

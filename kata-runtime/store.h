@@ -76,8 +76,11 @@ struct state {
 	char *systemd_slice;
 	char *agent_link; /* its name, and why it was chosen */
 	char *agent_link_reason;
-	char *netns;    /* path to join; "": the shim's own */
-	uint32_t owner; /* uid of who created it */
+	char *netns;           /* path to join; "": the shim's own */
+	uint32_t owner;        /* uid of who created it */
+	uint64_t memory_limit; /* bytes; 0: none */
+	uint64_t cpu_milli;    /* its quota, in thousandths of a processor; 0: none */
+	bool pause;            /* a pod's sandbox container, which does nothing */
 	bool terminal;
 	bool paused; /* its processes stand still; status is what it was before */
 	struct spec_pair *annotations;

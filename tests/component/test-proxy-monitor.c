@@ -498,10 +498,10 @@ static bool visible(pid_t pid, const char *inside)
 
 Test(monitor, shows_a_small_root)
 {
-	static const char *const hidden[] = {
-		"/etc",  "/home", "/var",     "/root",    "/tmp",
-		"/boot", "/sys",  "/dev/kvm", "/dev/sda", "/dev/vda"
-	};
+	static const char *const hidden[] = { "/etc",     "/home",      "/var",
+					      "/root",    "/tmp",       "/boot",
+					      "/sys/fs",  "/sys/class", "/sys/kernel/mm/hugepages",
+					      "/dev/kvm", "/dev/sda",   "/dev/vda" };
 	char path[256];
 	pid_t pid;
 
@@ -511,6 +511,7 @@ Test(monitor, shows_a_small_root)
 		cr_assert(!visible(pid, hidden[i]) && !visible(launcher.monitor, hidden[i]), "%s",
 			  hidden[i]);
 	cr_assert(visible(pid, "/usr/bin/env") && visible(pid, "/proc/1/stat"));
+	cr_assert(visible(pid, "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"));
 	path_of(path, sizeof(path), pid, "/made");
 	cr_assert(mkdir(path, 0700) < 0 && errno == EROFS);
 	path_of(path, sizeof(path), pid, "/usr/made");

@@ -152,7 +152,7 @@ cgroup_files() {
 
 @test "processor time is bounded" {
 	vm_only
-	bundle busy sh -c 'i=0; while [ $i -lt 150000 ]; do i=$((i + 1)); done
+	bundle busy sh -c 'i=0; while [ $i -lt 40000 ]; do i=$((i + 1)); done
 		cat /sys/fs/cgroup/cpu.stat'
 	limit busy '.linux.resources.cpu = { quota: 20000, period: 100000 }'
 	expect 0 runtime run --bundle "$work/busy" busy
@@ -245,4 +245,62 @@ cgroup_files() {
 	expect 1 runtime update --memory-swap 1m change
 	expect 1 runtime update --memory 1m nosuch
 	has "$stderr" 'container does not exist'
+}
+
+# vm_memory ID: the memory of its machine, MiB.
+vm_memory() {
+	runtime exec "$1" sed -n 's/^MemTotal: *\([0-9]*\)[0-9]\{3\} kB$/\1/p' /proc/meminfo </dev/null
+}
+
+@test "update to more than the machine has makes the machine larger" {
+	local before
+
+	bundle grow sleep 1000
+	limit grow '.linux.resources.memory = { limit: 67108864, swap: 67108864 }
+		| .linux.resources.cpu = { quota: 50000, period: 100000 }'
+	start grow
+	before=$(vm_memory grow)
+	run runtime exec grow dd if=/dev/zero of=/dev/null bs=450M count=1
+	((status != 0))
+	expect 0 runtime update --memory 600m --memory-swap 600m grow
+	expect 0 runtime exec grow dd if=/dev/zero of=/dev/null bs=450M count=1
+	expect 0 cgroup_files grow memory.max cpu.max
+	! has_vm || same "$output" '629145600;50000 100000;'
+	! has_vm || (($(vm_memory grow) > before + 450))
+	expect 0 runtime update --cpu-quota 150000 --cpu-period 100000 grow
+	! has_vm || same "$(runtime exec grow nproc </dev/null)" $(($(nproc) > 1 ? 2 : 1))
+	# It stays as large as it is.
+	before=$(vm_memory grow)
+	expect 0 runtime update --memory 64m --memory-swap 64m --cpu-quota 50000 grow
+	! has_vm || same "$(vm_memory grow)" "$before"
+	expect 137 runtime exec grow dd if=/dev/zero of=/dev/null bs=450M count=1
+	expect 0 runtime exec grow true
+}
+
+@test "more than the configuration allows is refused by name, and nothing changed" {
+	vm_only
+	local file=$work/bounds.json before
+
+	echo '{ "hypervisor": { "default_maxmemory": 512, "default_maxvcpus": 1 } }' >"$file"
+	bundle bound sleep 1000
+	limit bound '.linux.resources.memory = { limit: 1073741824 }'
+	expect 1 runtime --kata-config "$file" run --bundle "$work/bound" bound
+	has "$stderr" 'config.json: linux.resources: a VM of 1199 MiB is needed' \
+		'hypervisor.default_maxmemory allows 512'
+	limit bound '.linux.resources.memory = {} | .linux.resources.cpu = { quota: 200000, period: 100000 }'
+	expect 1 runtime --kata-config "$file" run --bundle "$work/bound" bound
+	has "$stderr" 'a VM of 2 processors is needed' 'hypervisor.default_maxvcpus allows 1'
+	limit bound '.linux.resources = {}'
+	runtime --kata-config "$file" create --bundle "$work/bound" bound </dev/null >/dev/null
+	expect 0 runtime --kata-config "$file" start bound
+	before=$(vm_memory bound)
+	expect 1 runtime --kata-config "$file" update --memory 1g bound
+	has "$stderr" 'hypervisor.default_maxmemory allows 512'
+	expect 1 runtime update --memory 1g bound
+	has "$stderr" 'this VM can get 256'
+	expect 0 cgroup_files bound memory.max
+	same "$output" 'max;'
+	same "$(vm_memory bound)" "$before"
+	expect 0 runtime --kata-config "$file" update --memory 300m bound
+	(($(vm_memory bound) > before))
 }

@@ -99,6 +99,22 @@ virtual_machines() {
 	expect 0 runtime delete p1
 }
 
+@test "the machine grows for a member with limits of its own" {
+	first p1
+	! has_vm || same "$(runtime exec p1 nproc </dev/null)" 1
+	member_bundle m1 p1 sleep 1000
+	edit m1 '.linux.resources = { memory: { limit: 524288000 },
+		cpu: { quota: 200000, period: 100000 } }'
+	start m1
+	expect 0 runtime exec m1 dd if=/dev/zero of=/dev/null bs=400M count=1
+	! has_vm || same "$(runtime exec m1 nproc </dev/null)" $(($(nproc) > 1 ? 2 : 1))
+	! has_vm || (($(runtime exec p1 awk '/^MemTotal/ { print $2 }' /proc/meminfo </dev/null) > 600000))
+	expect 0 runtime kill m1 KILL
+	same "$(exit_code m1)" 137
+	expect 0 runtime delete m1
+	expect 0 runtime exec p1 true
+}
+
 @test "namespaces are shared as the config says" {
 	first p1
 	member_bundle m1 p1 sleep 1000

@@ -213,10 +213,15 @@ Test(qemu_args, plugged_later)
 
 	config.vcpus = 2;
 	config.max_vcpus = 8;
-	config.max_memory_mib = 4096;
+	config.plug_memory_mib = 3840;
 	make(&config, &argv);
 	cr_expect_str_eq(behind(&argv, "-smp"), "cpus=2,maxcpus=8");
-	cr_expect_str_eq(behind(&argv, "-m"), "size=256M,slots=3,maxmem=4096M");
+	cr_expect_str_eq(behind(&argv, "-m"), "size=256M,maxmem=4096M");
+	cr_expect_eq(count(&argv, "memory-backend-memfd,id=plug-ram,size=3840M,share=on"), 1);
+	cr_expect_eq(count(&argv, "virtio-mem-pci,id=plug,memdev=plug-ram,requested-size=0,"
+				  "disable-legacy=on"),
+		     1);
+	cr_expect(strstr(behind(&argv, "-append"), " memhp_default_state=online ") != NULL);
 }
 
 Test(qemu_args, maximum_that_adds_nothing)
@@ -225,8 +230,8 @@ Test(qemu_args, maximum_that_adds_nothing)
 	struct qemu_config config = plain;
 
 	config.max_vcpus = 1;
-	config.max_memory_mib = 256;
 	make(&config, &argv);
+	cr_expect_not(holds(&argv, "virtio-mem"));
 	cr_expect_str_eq(behind(&argv, "-smp"), "cpus=1,maxcpus=1");
 	cr_expect_str_eq(behind(&argv, "-m"), "size=256M");
 }
@@ -285,8 +290,8 @@ static const struct {
 	{ "0 MiB", { "q", "a", ACCEL_TCG, 1, 0, 0 } },
 	{ "95 MiB", { "q", "a", ACCEL_TCG, 1, 0, QEMU_MEMORY_MIN_MIB - 1 } },
 	{ "4294967295 MiB", { "q", "a", ACCEL_TCG, 1, 0, UINT32_MAX } },
-	{ "at most 255 MiB", { "q", "a", ACCEL_TCG, 1, 0, 256, 255 } },
-	{ "at most 4294967295 MiB", { "q", "a", ACCEL_TCG, 1, 0, 256, UINT32_MAX } },
+	{ "255 MiB of memory to be plugged", { "q", "a", ACCEL_TCG, 1, 0, 256, 255 } },
+	{ "and 16777216 with the rest", { "q", "a", ACCEL_TCG, 1, 0, 256, 1 << 24 } },
 	{ "kernel_params", { "q", "a", ACCEL_TCG, 1, 0, 256, 0, "a\nb" } },
 	{ "kernel_params", { "q", "a", ACCEL_TCG, 1, 0, 256, 0, "\x1b[0m" } },
 };

@@ -169,29 +169,3 @@ Test(resources, device_rules_and_the_message)
 				      .n_device_rules = resources.n_device_rules };
 	cr_expect(wire_encode(MSG_CREATE, &create, &out, &err) == 0, "%s", err.text);
 }
-
-Test(resources, size_of_the_vm)
-{
-	static const struct {
-		int64_t limit_mib;
-		uint32_t least, wanted;
-		uint64_t host;
-	} cases[] = {
-		{ 0, 256, 256, 8192 },
-		{ -1, 256, 256, 8192 },
-		{ 64, 256, 256, 8192 },
-		{ 512, 256, 513 + 128 + 23, 8192 },
-		{ 2048, 256, 2049 + 128 + 93, 8192 },
-		{ 6000, 256, 4096, 4096 },
-		{ 1 << 30, 256, 2048, 2048 },
-		{ 6000, 8000, 8000, 4096 },
-		{ INT64_MAX >> 20, 256, QEMU_MEMORY_MAX_MIB, UINT64_MAX },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		int64_t bytes = cases[i].limit_mib < 0 ? -1 : cases[i].limit_mib << 20;
-		uint32_t is = resources_vm_memory_mib(bytes, cases[i].least, cases[i].host);
-
-		cr_expect(is == cases[i].wanted, "case %zu: %u", i, is);
-	}
-}
