@@ -107,6 +107,14 @@ int cli_parse(const struct cli_option *options, size_t count, int argc, char **a
 	return r;
 }
 
+int cli_one_id(const struct cli_list *words, const char *verb, struct error *err)
+{
+	if (words->count == 1)
+		return 0;
+	return error_say(err, EINVAL, "%s: one container id is needed, %d words were given", verb,
+			 words->count);
+}
+
 void cli_print_options(const struct cli_option *options, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {

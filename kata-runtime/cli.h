@@ -47,6 +47,9 @@ struct cli_option {
 int cli_parse(const struct cli_option *options, size_t count, int argc, char **argv, int rest_after,
 	      struct cli_list *words, struct error *err);
 
+/* -EINVAL unless the words of that verb are the id of one container. */
+int cli_one_id(const struct cli_list *words, const char *verb, struct error *err);
+
 /* Prints the options of a verb as its help does. */
 void cli_print_options(const struct cli_option *options, size_t count);
 

@@ -45,9 +45,7 @@ static int parse(int argc, char **argv, struct cli_list *words, bool *help, stru
 
 	if (r == 0 && *help)
 		printf("usage: kata-runtime %s [OPTION...] ID\n\nIt is always refused.\n", argv[0]);
-	if (r == 0 && !*help && words->count != 1)
-		return error_say(err, EINVAL, "%s: one container id is needed", argv[0]);
-	return r;
+	return r == 0 && !*help ? cli_one_id(words, argv[0], err) : r;
 }
 
 int cmd_checkpoint(const struct cli *cli, int argc, char **argv, struct error *err)

@@ -1,5 +1,4 @@
 /* create and run: a new container, in the background or until it ends. */
-#include <errno.h>
 #include <stdio.h>
 
 #include "common/cleanup.h"
@@ -46,10 +45,7 @@ static int parse(int argc, char **argv, bool run, struct create_arguments *a,
 		cli_print_options(options, count);
 		return 1;
 	}
-	if (words->count != 1)
-		return error_say(err, EINVAL, "%s: one container id is needed, %d words were given",
-				 argv[0], words->count);
-	return 0;
+	return cli_one_id(words, argv[0], err);
 }
 
 int cmd_create(const struct cli *cli, int argc, char **argv, struct error *err)

@@ -1,5 +1,4 @@
 /* delete: remove a container with its VM. */
-#include <errno.h>
 #include <stdio.h>
 
 #include "common/cleanup.h"
@@ -23,7 +22,6 @@ int cmd_delete(const struct cli *cli, int argc, char **argv, struct error *err)
 		cli_print_options(options, ARRAY_SIZE(options));
 		return 0;
 	}
-	if (words.count != 1)
-		return error_say(err, EINVAL, "delete: one container id is needed");
-	return container_delete(cli, words.items[0], force, err);
+	r = cli_one_id(&words, argv[0], err);
+	return r < 0 ? r : container_delete(cli, words.items[0], force, err);
 }

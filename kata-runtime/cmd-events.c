@@ -128,8 +128,9 @@ int cmd_events(const struct cli *cli, int argc, char **argv, struct error *err)
 		cli_print_options(options, ARRAY_SIZE(options));
 		return 0;
 	}
-	if (words.count != 1)
-		return error_say(err, EINVAL, "events: one container id is needed");
+	r = cli_one_id(&words, argv[0], err);
+	if (r < 0)
+		return r;
 	if (events_parse_interval(interval, &interval_ms) < 0)
 		return error_say(err, EINVAL,
 				 "--interval is a time as 5s, 500ms or 1m, greater than 0, not "

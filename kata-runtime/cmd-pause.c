@@ -1,5 +1,4 @@
 /* pause and resume: all processes of a container stand still, and go on. */
-#include <errno.h>
 #include <stdio.h>
 
 #include "common/cleanup.h"
@@ -22,9 +21,8 @@ static int run(const struct cli *cli, int argc, char **argv,
 		printf("usage: kata-runtime %s ID\n", argv[0]);
 		return 0;
 	}
-	if (words.count != 1)
-		return error_say(err, EINVAL, "%s: one container id is needed", argv[0]);
-	return act(cli, words.items[0], err);
+	r = cli_one_id(&words, argv[0], err);
+	return r < 0 ? r : act(cli, words.items[0], err);
 }
 
 int cmd_pause(const struct cli *cli, int argc, char **argv, struct error *err)

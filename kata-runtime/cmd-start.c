@@ -1,5 +1,4 @@
 /* start: run the process of a created container. */
-#include <errno.h>
 #include <stdio.h>
 
 #include "common/cleanup.h"
@@ -19,7 +18,6 @@ int cmd_start(const struct cli *cli, int argc, char **argv, struct error *err)
 		printf("usage: kata-runtime start ID\n");
 		return 0;
 	}
-	if (words.count != 1)
-		return error_say(err, EINVAL, "start: one container id is needed");
-	return container_start(cli, words.items[0], err);
+	r = cli_one_id(&words, argv[0], err);
+	return r < 0 ? r : container_start(cli, words.items[0], err);
 }

@@ -55,9 +55,7 @@ static int parse(int argc, char **argv, struct update_arguments *a, struct error
 		printf("usage: kata-runtime update [OPTION...] ID\n\n");
 		cli_print_options(options, ARRAY_SIZE(options));
 	}
-	if (r == 0 && !a->help && a->words.count != 1)
-		return error_say(err, EINVAL, "update: one container id is needed");
-	return r;
+	return r == 0 && !a->help ? cli_one_id(&a->words, argv[0], err) : r;
 }
 
 static int load(const char *file, struct spec_resources *limits, struct error *err)

@@ -44,8 +44,8 @@ int cmd_why(const struct cli *cli, int argc, char **argv, struct error *err)
 		printf("usage: kata-runtime why ID\n");
 		return 0;
 	}
-	if (r == 0 && words.count != 1)
-		r = error_say(err, EINVAL, "why: one container id is needed");
+	if (r == 0)
+		r = cli_one_id(&words, argv[0], err);
 	if (r == 0)
 		r = container_load(cli, words.items[0], &store, &state, err);
 	if (r < 0)

@@ -97,6 +97,19 @@ Test(cli, double_dash_ends_options)
 	cli_list_free(&words);
 }
 
+Test(cli, one_id)
+{
+	struct cli_list words = { .count = 1 };
+	struct error err = { 0 };
+
+	cr_expect(cli_one_id(&words, "start", &err) == 0);
+	words.count = 0;
+	cr_expect(cli_one_id(&words, "start", &err) == -EINVAL);
+	words.count = 2;
+	cr_expect(cli_one_id(&words, "start", &err) == -EINVAL);
+	cr_expect_str_eq(err.text, "start: one container id is needed, 2 words were given");
+}
+
 Test(cli, what_is_wrong_is_named)
 {
 	static char *lines[][4] = {
