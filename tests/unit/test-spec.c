@@ -286,6 +286,10 @@ Test(spec, names_what_is_not_applied)
 			     "\"hugepageLimits\":[{\"pageSize\":\"2MB\"}],"
 			     "\"unified\":{\"a.b\":\"b\"}}"),
 		  "linux.resources.memory.kernel linux.resources.memory.swappiness " },
+		{ DOCUMENT("\"annotations\":{\"io.katacontainers.config.hypervisor.kernel\":\"/k\","
+			   "\"io.katacontainers.pkg.oci.container_type\":\"pod_sandbox\","
+			   "\"io.katacontainers.config_path\":\"/c\"}"),
+		  "io.katacontainers.config.hypervisor.kernel io.katacontainers.config_path " },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
