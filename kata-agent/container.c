@@ -16,6 +16,7 @@
 #include "common/str.h"
 #include "kata-agent/cgroup.h"
 #include "kata-agent/device-filter.h"
+#include "kata-agent/sandbox.h"
 #include "kata-agent/seccomp.h"
 
 int container_find(struct agent *agent, const char *id, struct container **ret_container,
@@ -178,6 +179,7 @@ static void try_to_finish(struct container *c)
 		return;
 	}
 	log_info("container removed", KV_S("container", c->id));
+	sandbox_let_go(c->agent, c->id);
 	forget(c);
 	client_reply(&request, MSG_DONE, NULL);
 }

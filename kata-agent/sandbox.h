@@ -14,6 +14,13 @@ struct agent;
 int sandbox_prepare(struct agent *agent, const struct msg_create_sandbox *wanted,
 		    struct error *err);
 
+/*
+ * Has the host let go of the files of a container that is removed: virtiofsd keeps them open as
+ * long as our kernel remembers them. Looks for them again when what that knows of names has
+ * expired, a second later; the host has taken them away by then. Does not wait.
+ */
+void sandbox_let_go(const struct agent *agent, const char *container);
+
 /* Writes the file systems back, with a limit of time, and ends the VM. Does not return. */
 _Noreturn void sandbox_power_off(void);
 

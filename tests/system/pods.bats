@@ -22,6 +22,7 @@ setup() {
 
 teardown() {
 	remove_containers ''
+	! mountpoint --quiet "$work/volume" || umount "$work/volume"
 	leaks_end
 }
 
@@ -151,6 +152,37 @@ virtual_machines() {
 	expect 0 runtime exec m2 cat /dev/shm/file
 	same "$output" seen
 	expect 1 runtime exec m3 cat /dev/shm/file
+}
+
+# Does virtiofsd have files of that device open?
+holds_device() {
+	local pid
+
+	for pid in $(pgrep '^virtiofsd'); do
+		! stat -L -c %d "/proc/$pid/fd/"* 2>/dev/null | grep -qx "$1" || return 0
+	done
+	return 1
+}
+
+@test "the files of a member that is deleted are let go, while the machine lives" {
+	local device
+
+	vm_only
+	first p1
+	mkdir -p "$work/volume"
+	mount -t tmpfs tmpfs "$work/volume"
+	device=$(stat -c %d "$work/volume")
+	echo text >"$work/volume/file"
+	member_bundle m1 p1 sh -c 'cat /data/file; sleep 1000'
+	edit m1 --arg dir "$work/volume" '.mounts += [{ destination: "/data", type: "bind",
+		source: $dir, options: ["rbind"] }]'
+	start m1
+	eventually 20 grep -q text "$work/m1/out"
+	holds_device "$device"
+	runtime delete --force m1
+	umount "$work/volume"
+	eventually 20 not holds_device "$device"
+	expect 0 runtime exec p1 true
 }
 
 @test "exec, kill, pause and update are of one member" {
