@@ -2,6 +2,7 @@
 #include "kata-agent/bpf.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -20,7 +21,8 @@ int bpf_load(enum bpf_prog_type type, enum bpf_attach_type attach, const struct 
 	     size_t count, const char *what, struct error *err)
 {
 	union bpf_attr attr;
-	int program = -1;
+	sigset_t all, before;
+	int program = -1, num;
 
 	memset(&attr, 0, sizeof(attr));
 	attr.prog_type = type;
@@ -28,13 +30,20 @@ int bpf_load(enum bpf_prog_type type, enum bpf_attach_type attach, const struct 
 	attr.insns = (uintptr_t)code;
 	attr.insn_cnt = (uint32_t)count;
 	attr.license = (uintptr_t) "Apache-2.0";
-	/* The verifier gives up when a signal comes in, as of a child that ends. */
+	/*
+	 * The verifier gives up when a signal comes in, as of a child that ends, so none does; what
+	 * else wakes it is rare.
+	 */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (int i = 0; i < LOAD_ATTEMPTS && program < 0; i++) {
 		program = bpf(BPF_PROG_LOAD, &attr);
 		if (program < 0 && errno != EAGAIN)
 			break;
 	}
-	return program < 0 ? error_set(err, errno, "load %s", what) : program;
+	num = errno;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return program < 0 ? error_set(err, num, "load %s", what) : program;
 }
 
 int bpf_attach(int cgroup, enum bpf_prog_type type, enum bpf_attach_type attach,
