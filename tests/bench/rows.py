@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import network
 from host import Failed, cpu_seconds, memory
 
 SECOND, MEMORY, SIZE, RATE = "s", "memory", "size", "B/s"
@@ -52,6 +53,10 @@ ROWS = [
     Row("pipe.qemu", "  CPU of QEMU for a MB of it", SECOND),
     Row("ping", "round trip through an exec", SECOND),
     Row("ping.loaded", "  beside stdin of another one", SECOND, 0.002),
+    Row("net.in", "TCP into the container", RATE),
+    Row("net.in.qemu", "  CPU of QEMU for a MB of it", SECOND),
+    Row("net.out", "TCP out of the container", RATE),
+    Row("net.out.qemu", "  CPU of QEMU for a MB of it", SECOND),
     Row("pss", "PSS of all proxy and shim processes", MEMORY, 3 << 20),
     Row("pss.monitor", "  PSS of the monitor", MEMORY),
     Row("pss.worker", "  PSS of the worker", MEMORY),
@@ -136,7 +141,18 @@ def version(runtime, _):
 @measurement
 def living(runtime, options):
     """All that needs a container which runs."""
-    runtime.run("live", runtime.bundle("sleep", "3600"), "--detach")
+    with network.Namespaces(f"kata-bench-{os.getpid()}") as net:
+        netns = net.container if runtime.has_network else None
+        runtime.run("live", runtime.bundle("sleep", "3600", netns=netns), "--detach")
+        yield from commands_and_streams(runtime, options)
+        if netns is not None:
+            yield from network_rows(runtime, options.bytes, net)
+        if is_kata(runtime):
+            yield from memory_rows(runtime)
+        runtime.delete("live", "--force")
+
+
+def commands_and_streams(runtime, options):
     yield "state", min(runtime.do("state", "live")[1] for _ in range(5))
     for _ in range(3):
         took, cpu = runtime.do("exec", "live", "/bin/true")
@@ -150,9 +166,21 @@ def living(runtime, options):
                 yield f"{name}.{process}", (seconds - before[process]) / (options.bytes / 1e6)
     yield "ping", round_trip(runtime)
     yield "ping.loaded", loaded_round_trip(runtime, options.bytes)
-    if is_kata(runtime):
-        yield from memory_rows(runtime)
-    runtime.delete("live", "--force")
+
+
+def network_rows(runtime, total, net):
+    """One connection that is filled, from a namespace beside the container's and to it."""
+    blocks = total // BLOCK
+    for key, command, exchange in (
+            ("net.in", "exec nc -l -p 9000 >/dev/null", net.write),
+            ("net.out", f"dd if=/dev/zero bs={BLOCK} count={blocks} | nc -l -p 9000", net.read)):
+        process = runtime.start("exec", "live", "sh", "-c", command)
+        before = link_cpu(runtime)
+        yield key, exchange(9000, blocks * BLOCK)
+        process.wait(SECONDS)
+        if is_kata(runtime):
+            used = link_cpu(runtime)["qemu"] - before["qemu"]
+            yield key + ".qemu", used / (blocks * BLOCK / 1e6)
 
 
 def memory_rows(runtime):

@@ -18,6 +18,7 @@ class Runtime:
 
     options = []
     is_kata = False
+    has_network = True
 
     def __init__(self, name, program, directory):
         self.name, self.program = name, program
@@ -26,8 +27,8 @@ class Runtime:
         self.containers = set()
         os.makedirs(self.root)
 
-    def bundle(self, *command):
-        """A bundle that runs the command in busybox."""
+    def bundle(self, *command, netns=None):
+        """A bundle that runs the command in busybox, in the network namespace of that path."""
         path = os.path.join(self.directory, f"bundle-{'-'.join(command).replace('/', '_')}")
         if not os.path.isdir(path):
             base = os.path.join(self.directory, "base")
@@ -36,6 +37,9 @@ class Runtime:
             with open(os.path.join(base, "config.json"), encoding="utf-8") as file:
                 config = json.load(file)
             config["root"]["path"] = os.path.join(base, "rootfs")
+            for namespace in config["linux"]["namespaces"]:
+                if namespace["type"] == "network" and netns is not None:
+                    namespace["path"] = netns
             os.mkdir(path)
             with open(os.path.join(path, "config.json"), "w", encoding="utf-8") as file:
                 json.dump(config, file)
@@ -109,6 +113,7 @@ class Kata(Runtime):
 
 
 class Runsc(Runtime):
+    has_network = False
     options = ["--network=none"]
 
 

@@ -19,8 +19,8 @@ setup() {
 	has "$output" 'run /bin/true' 'exec /bin/true' 'stdout of an exec' 'size of kata-agent'
 	same "$(jq -r '.values | to_entries[] | select(.value.kata == null) | .key' "$work/values")" ''
 	# What other runtimes do as well is beside it, and no number is without sense.
-	same "$(jq -c '.values | [.run, .exec, .stdout, .stdin, .state] | map(has("runc"))' \
-		"$work/values")" '[true,true,true,true,true]'
+	same "$(jq -c '.values | [.run, .exec, .stdout, .stdin, .state, .["net.in"], .["net.out"]]
+		| map(has("runc"))' "$work/values")" '[true,true,true,true,true,true,true]'
 	same "$(jq '[.values[][][] | select(. <= 0)] | length' "$work/values")" 0
 	same "$(jq '.values | .run.kata[0] >= .["run.machine"].kata[0] + .["run.guest"].kata[0]' \
 		"$work/values")" true
