@@ -76,4 +76,9 @@ show() {
 	expect 0 docker update -m 128m --memory-swap 256m --cpus 0.25 grows
 	expect 0 docker exec grows sh -c "$(show memory.max memory.swap.max cpu.max)"
 	same "$output" '134217728;134217728;25000 100000;'
+	# More than the machine was made with.
+	expect 0 docker update -m 600m --memory-swap 600m --cpus "$(nproc)" grows
+	expect 0 docker exec grows dd if=/dev/zero of=/dev/null bs=450M count=1
+	expect 0 docker exec grows nproc
+	same "$output" "$(nproc)"
 }
