@@ -497,6 +497,7 @@ static int shim_start(struct shim *shim, struct error *err)
 	r = stdio_open(shim->stdio, shim->loop, &stdio_ops, shim, err);
 	if (r < 0)
 		return r;
+	uv_update_time(shim->loop); /* it was made before the VM booted: so old is its time */
 	uv_timer_start(&shim->timer, on_attach_timeout, ATTACH_MS, 0);
 	return link_start(&shim->link, shim->loop, shim->params->socket, &link_ops, shim, err);
 }
