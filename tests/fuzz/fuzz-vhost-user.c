@@ -1,4 +1,7 @@
-/* Any messages with any descriptors to a vhost-user back-end, and its device used between them. */
+/*
+ * Any messages with any descriptors to a vhost-user back-end, and its device used between them; the
+ * back-end may be the next one, with any state and any descriptors that the one before has left.
+ */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -67,10 +70,36 @@ static bool step(struct vhost_user *user, const uint8_t **data, size_t *size)
 	return r >= 0;
 }
 
+/* What the input begins with is the saved state: whether the back-end goes on. */
+static bool restore(struct vhost_user *user, const uint8_t **data, size_t *size)
+{
+	struct vhost_user_saved saved;
+
+	if (*size < sizeof(saved) + 2)
+		return false;
+	memcpy(&saved, *data, sizeof(saved));
+	saved.regions_count %= GUEST_REGIONS_MAX + 2;
+	for (unsigned i = 0; i < GUEST_REGIONS_MAX && (*data)[sizeof(saved)] % 4 != 0; i++) {
+		saved.regions[i].size %= MEMORY + 2; /* more often what can be mapped */
+		saved.regions[i].offset %= MEMORY;
+	}
+	for (uint8_t i = 0; i < GUEST_REGIONS_MAX; i++)
+		if (((*data)[sizeof(saved)] >> i & 1) != 0)
+			user->memory_fds[i] = make_fd((*data)[sizeof(saved) + 1]);
+	for (uint8_t i = 0; i < VHOST_USER_QUEUES; i++) {
+		user->rings[i].kick = make_fd((uint8_t)((*data)[sizeof(saved) + 1] / 4 + i));
+		user->rings[i].call = make_fd((uint8_t)((*data)[sizeof(saved) + 1] / 16 + i));
+	}
+	*data += sizeof(saved) + 2;
+	*size -= sizeof(saved) + 2;
+	return vhost_user_restore(user, &saved, NULL) == 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct vsock_device device;
 	struct vhost_user user;
+	bool goes_on = true;
 	int probe, again;
 
 	close(make_fd(0)); /* its file stays open from the first time on */
@@ -78,7 +107,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	close(probe);
 	vsock_device_init(&device);
 	vhost_user_init(&user, VSOCK_GUEST_CID, device.queues);
-	while (step(&user, &data, &size))
+	if (size > 0 && data[0] == 0xff) {
+		data++;
+		size--;
+		goes_on = restore(&user, &data, &size);
+		vsock_device_run(&device);
+	}
+	while (goes_on && step(&user, &data, &size))
 		vsock_device_run(&device);
 	vhost_user_fini(&user);
 	vsock_device_fini(&device);

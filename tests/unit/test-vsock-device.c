@@ -2,9 +2,11 @@
 #include "kata-proxy/vsock-device.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/deadline.h"
 #include "tests/fake/fake-driver.h"
 
 enum {
@@ -416,4 +418,54 @@ Test(vsock_device, resets_an_old_port)
 	vsock_device_reset_port(&device, 777);
 	vsock_device_run(&device);
 	cr_expect(expect(VIRTIO_VSOCK_OP_RST, 777).src_port == VSOCK_AGENT_PORT);
+}
+
+/* Another processor of the guest, which rewrites a packet while the device looks at it. */
+static void *rewrite(void *over)
+{
+	static const uint32_t lens[] = { 100, VSOCK_PACKET_MAX + 1, 51, UINT32_MAX };
+	static const uint32_t sizes[] = { HEADER + 100, HEADER + 50, HEADER - 1, HEADER + 100 };
+	volatile struct vring_desc *d = &driver.queues[VSOCK_TX].descriptors[0];
+	volatile struct virtio_vsock_hdr *header = (void *)(driver.bytes + DRIVER_BUFFERS);
+
+	for (unsigned i = 0; !__atomic_load_n((bool *)over, __ATOMIC_RELAXED); i++) {
+		header->len = lens[i % ARRAY_SIZE(lens)];
+		d->len = sizes[i / 3 % ARRAY_SIZE(sizes)];
+	}
+	return NULL;
+}
+
+/* Whatever was read when it was checked is what is used: a packet has one of its lengths. */
+Test(vsock_device, reads_once)
+{
+	const struct virtio_vsock_hdr header =
+		driver_packet(VIRTIO_VSOCK_OP_RW, PORT, VSOCK_AGENT_PORT, 100);
+	static const uint8_t data[100];
+	struct vring_used_elem used;
+	int64_t deadline = deadline_in_ms(400);
+	unsigned taken = 0, dropped = 0;
+	bool over = false;
+	pthread_t thread;
+
+	connect_with(65536);
+	driver_describe(&driver, VSOCK_TX, 0, DRIVER_BUFFERS, HEADER + 100, 0, 0);
+	memcpy(driver.bytes + DRIVER_BUFFERS, &header, HEADER);
+	memcpy(driver.bytes + DRIVER_BUFFERS + HEADER, data, sizeof(data));
+	cr_assert(pthread_create(&thread, NULL, rewrite, &over) == 0);
+	while (deadline_left_ms(deadline) > 0) {
+		size_t n;
+
+		driver_offer(&driver, VSOCK_TX, 0);
+		vsock_device_run(&device);
+		cr_assert(driver_take(&driver, VSOCK_TX, &used));
+		n = buf_len(&device.input);
+		cr_assert(n == 0 || n == 51 || n == 100, "a packet of %zu bytes", n);
+		cr_assert(device.state == VSOCK_OPEN);
+		taken += n > 0;
+		dropped += n == 0;
+		vsock_device_consumed(&device, n);
+	}
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	cr_expect(taken > 0 && dropped > 0, "%u taken, %u dropped", taken, dropped);
 }
