@@ -8,6 +8,7 @@ setup_file() {
 	prepare_directory "$BATS_FILE_TMPDIR"
 	leaks_begin
 	use_link vhost-user-vsock
+	cp "${KATA_BUILD:-$top/build}/tests/security/evil" "$base/rootfs/bin/evil"
 	bundle vsock sh -c 'cat /proc/modules; cat >/tmp/in; sha256sum </tmp/in; sleep 1000'
 	bundle serial sleep 1000
 	head -c 3000000 /dev/urandom >"$work/data"
@@ -76,4 +77,13 @@ maps_guest() {
 	same "$(jq -r .agentLink <<<"$output")" virtio-serial
 	expect 1 runtime exec serial grep vsock /proc/modules
 	use_link vhost-user-vsock
+}
+
+@test "no container reaches the host by vsock, whichever the link" {
+	local id
+
+	for id in vsock serial; do
+		expect 0 runtime exec "$id" evil vsock
+		same "$output" 'vsock: EAFNOSUPPORT'
+	done
 }
