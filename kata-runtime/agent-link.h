@@ -8,12 +8,10 @@
 #include "common/launch.h"
 #include "kata-runtime/vhost-vsock.h"
 
-enum { AGENT_LINK_REASON_MAX = 256 };
-
 struct agent_link {
 	enum launch_link link;
-	char reason[AGENT_LINK_REASON_MAX]; /* one sentence */
-	struct vhost_vsock vsock;           /* claimed for LAUNCH_LINK_VHOST_VSOCK */
+	char reason[ERROR_TEXT_MAX]; /* one sentence */
+	struct vhost_vsock vsock;    /* claimed for LAUNCH_LINK_VHOST_VSOCK */
 };
 #define AGENT_LINK_NONE \
 	{ \
@@ -25,9 +23,11 @@ const char *agent_link_name(enum launch_link link);
 
 /*
  * Decides, and claims what the link needs for the sandbox. wanted is a value of enum
- * config_agent_link. Negative: what it names cannot be had here.
+ * config_agent_link; kernel is NULL but in tests. Negative: what it names cannot be had here, which
+ * auto never is.
  */
-int agent_link_choose(uint32_t wanted, const char *sid, struct agent_link *ret, struct error *err);
+int agent_link_choose(uint32_t wanted, const char *sid, const struct vhost_vsock_kernel *kernel,
+		      struct agent_link *ret, struct error *err);
 void agent_link_release(struct agent_link *link);
 
 #endif

@@ -44,7 +44,7 @@ static void check_agent_link(struct findings *f, const struct config *config)
 	CLEANUP(agent_link_release) struct agent_link link = AGENT_LINK_NONE;
 	struct error err = { 0 };
 
-	if (agent_link_choose(config->hypervisor.agent_link, "check", &link, &err) == 0) {
+	if (agent_link_choose(config->hypervisor.agent_link, "check", NULL, &link, &err) == 0) {
 		printf("%-28s %s: %s\n", "agent link", agent_link_name(link.link), link.reason);
 	} else {
 		printf("%-28s MISSING: %s\n", "agent link", err.text);

@@ -69,7 +69,8 @@ const struct config_key config_keys[] = {
 	  .meaning = "How kata-proxy reaches the agent in the guest. virtio-serial: a port of that "
 		     "device. vhost-user-vsock: AF_VSOCK in the guest; kata-proxy's worker is the "
 		     "device and maps the guest's memory for it. vhost-vsock: the same by the "
-		     "host's module vhost_vsock. auto: virtio-serial." },
+		     "host's module vhost_vsock. auto: vhost-vsock where /dev/vhost-vsock opens, "
+		     "else virtio-serial." },
 	{ .section = "hypervisor",
 	  .name = "default_vcpus",
 	  .type = CONFIG_NUMBER,

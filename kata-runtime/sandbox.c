@@ -227,7 +227,7 @@ static int choose_accelerator(const struct sandbox *s, enum accel *ret_accel, gi
 static int choose_link(const struct sandbox *s, struct agent_link *ret, struct cargo *cargo,
 		       struct error *err)
 {
-	int r = agent_link_choose(s->config->hypervisor.agent_link, s->state->sid, ret, err);
+	int r = agent_link_choose(s->config->hypervisor.agent_link, s->state->sid, NULL, ret, err);
 
 	if (r == 0 && ret->link == LAUNCH_LINK_VHOST_VSOCK)
 		r = cargo_add(cargo, LAUNCH_VSOCK, steal_fd(&ret->vsock.device));

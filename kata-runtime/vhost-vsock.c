@@ -14,8 +14,6 @@
 
 #include "common/cleanup.h"
 
-#define DEVICE "/dev/vhost-vsock"
-
 enum {
 	TRIES = 256,
 	FIRST = 0x10000, /* below are the CIDs and ports that people choose by hand */
@@ -24,7 +22,7 @@ enum {
 
 static int open_device(void)
 {
-	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	int fd = open(VHOST_VSOCK_DEVICE, O_RDWR | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -82,7 +80,7 @@ int vhost_vsock_claim(const char *sid, const struct vhost_vsock_kernel *kernel,
 		kernel = &the_kernel;
 	vsock.device = kernel->open_device();
 	if (vsock.device < 0)
-		return error_set(err, -vsock.device, "open " DEVICE);
+		return error_set(err, -vsock.device, "open " VHOST_VSOCK_DEVICE);
 	for (uint32_t i = 0; i < TRIES && r == -EADDRINUSE; i++) {
 		vsock.cid = FIRST + (uint32_t)(((uint64_t)first + i) % NUMBERS);
 		r = try_number(kernel, &vsock);

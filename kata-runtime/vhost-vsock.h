@@ -11,6 +11,8 @@
 
 #include "common/error.h"
 
+#define VHOST_VSOCK_DEVICE "/dev/vhost-vsock"
+
 struct vhost_vsock {
 	int device;    /* /dev/vhost-vsock, with the CID */
 	int listening; /* at the port, for the guest's connection */
