@@ -162,6 +162,15 @@ static void context_free(scmp_filter_ctx *context)
 		seccomp_release(*context);
 }
 
+/* Whether the row names what is refused: its first line does, or the row that line takes in. */
+static bool names_refused(enum filter filter)
+{
+	const struct filter_rule *first = filters[filter].rules;
+
+	return first->kind == FILTER_RULE_ALSO ? names_refused(first->also)
+					       : first->kind == FILTER_RULE_REFUSE;
+}
+
 /* The kernel logs what kills anyway; SCMP_FLTATR_CTL_LOG would log each answered call too. */
 static int make(enum filter filter, bool log, scmp_filter_ctx *ret, struct error *err)
 {
@@ -174,9 +183,8 @@ static int make(enum filter filter, bool log, scmp_filter_ctx *ret, struct error
 		{ SCMP_FLTATR_CTL_OPTIMIZE, 2 }, /* a tree: the number is found in few steps */
 	};
 	uint32_t refusal = log ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS;
-	bool open = filters[filter].rules[0].kind == FILTER_RULE_REFUSE;
 	CLEANUP(context_free)
-	scmp_filter_ctx context = seccomp_init(open ? SCMP_ACT_ALLOW : refusal);
+	scmp_filter_ctx context = seccomp_init(names_refused(filter) ? SCMP_ACT_ALLOW : refusal);
 	int r = 0;
 
 	if (context == NULL)

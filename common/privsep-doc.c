@@ -58,6 +58,13 @@ static void print_lines(const struct privsep_row *row)
 	}
 }
 
+static void print_filter_of(const struct privsep_row *row)
+{
+	if (row->filter != FILTER_NONE)
+		printf("| system calls | %s | [the filter](#filter-%s) |\n",
+		       filter_name(row->filter), filter_name(row->filter));
+}
+
 static void print_process(enum privsep_process process)
 {
 	const struct privsep_row *row = privsep_row(process);
@@ -76,6 +83,7 @@ static void print_process(enum privsep_process process)
 	if (privsep_capabilities(process) == 0)
 		printf("| capabilities | none | in no set, the bounding set included |\n");
 	if (row->namespaces == 0) {
+		print_filter_of(row);
 		print_lines(row);
 		return;
 	}
@@ -86,9 +94,7 @@ static void print_process(enum privsep_process process)
 			between = ", ";
 		}
 	printf(" | not the host's |\n| root | | %s |\n", roots[row->root]);
-	if (row->filter != FILTER_NONE)
-		printf("| system calls | %s | [the filter](#filter-%s) |\n",
-		       filter_name(row->filter), filter_name(row->filter));
+	print_filter_of(row);
 	print_lines(row);
 	printf("| holds | ");
 	between = "";

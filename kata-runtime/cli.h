@@ -16,6 +16,7 @@ struct cli {
 	bool debug;
 	bool systemd_cgroup;
 	bool rootless;
+	bool seccomp_log; /* runtime.seccomp is "log" */
 };
 
 struct cli_list {

@@ -72,9 +72,10 @@ int cmd_run(const struct cli *cli, int argc, char **argv, struct error *err)
 	r = container_create(cli, words.items[0], &a.options, &child, err);
 	if (r < 0)
 		return r;
-	r = container_start(cli, words.items[0], err);
+	r = container_start(cli, words.items[0], false, err);
 	if (r == 0 && !a.options.detach)
-		r = status = console_wait(child.shim.pid, steal_fd(&child.master), child.uid, err);
+		r = status = console_wait(child.shim.pid, steal_fd(&child.master), child.uid, false,
+					  err);
 	fd_close(&child.master);
 	if (r < 0)
 		container_delete(cli, words.items[0], true, &ignored);

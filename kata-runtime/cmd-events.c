@@ -9,6 +9,7 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
+#include "common/privsep.h"
 #include "common/process.h"
 #include "kata-runtime/cli.h"
 #include "kata-runtime/container.h"
@@ -103,6 +104,8 @@ static int watch(const struct cli *cli, const char *id, bool once, int64_t inter
 	if (w.shim < 0)
 		return error_say(err, ESRCH, "container with id %s is not running", id);
 	r = sandbox_connect(&w.store, &w.state, &w.decoder, deadline_in_ms(AGENT_MS), err);
+	if (r == 0)
+		r = privsep_cut(PRIVSEP_RUNTIME_FOLLOW, true, err);
 	if (r == 0)
 		r = look(&w, true, once, err);
 	return r < 0 || once ? r : follow(&w, interval_ms, err);

@@ -217,7 +217,7 @@ static int run(const struct cli *cli, const struct exec_arguments *a,
 	int r = container_exec(cli, a->words.items[0], process, &a->options, &child, err);
 
 	if (r == 0 && !a->options.detach)
-		r = console_wait(child.shim.pid, steal_fd(&child.master), child.uid, err);
+		r = console_wait(child.shim.pid, steal_fd(&child.master), child.uid, true, err);
 	fd_close(&child.master);
 	return r;
 }

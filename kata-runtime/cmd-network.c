@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
+#include "common/privsep.h"
 #include "common/process.h"
 #include "common/str.h"
 #include "kata-runtime/cli.h"
@@ -281,6 +282,10 @@ static int run(const struct cli *cli, const struct verb *verb, const struct cli_
 	netns = open_netns(&store, &sandbox, id, err);
 	if (netns < 0)
 		return netns;
+	if (verb->what == LIST || verb->what == ROUTES)
+		r = privsep_cut(PRIVSEP_RUNTIME_NETWORK_LOOK, true, err);
+	if (r < 0)
+		return r;
 	if (verb->what == LIST || verb->what == ROUTES)
 		return show(netns, sid, verb->what == ROUTES, err);
 	if (verb->file)

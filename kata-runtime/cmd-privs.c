@@ -163,8 +163,7 @@ static void print_policy(void)
 {
 	struct json_object *all = json_object_new_object();
 
-	for (enum privsep_process p = 0; p < PRIVSEP_COUNT && privsep_row(p)->filter != FILTER_NONE;
-	     p++)
+	for (enum privsep_process p = 0; p < PRIVSEP_COUNT; p++)
 		json_object_object_add(all, privsep_row(p)->name, privs_policy(p));
 	print_json(all);
 	json_object_put(all);

@@ -167,12 +167,12 @@ static noreturn void relay_main(int master, uid_t uid)
 	int signals;
 
 	prctl(PR_SET_NAME, "kata-relay", 0, 0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (privsep_close_others(&master, 1, &err) < 0 ||
 	    privsep_drop(uid, uid, NULL, 0, &err) < 0) {
 		dprintf(STDERR_FILENO, "kata-runtime: %s\n", err.text);
 		_exit(1);
 	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of ids forgets it */
 	signals = relay_signals();
 	if (signals >= 0)
 		relay_run(master, signals);
@@ -236,7 +236,7 @@ static int wait_child(pid_t child, int pidfd, int signals, struct error *err)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-int console_wait(pid_t child, int master, uid_t uid, struct error *err)
+int console_wait(pid_t child, int master, uid_t uid, bool last, struct error *err)
 {
 	CLEANUP(raw_stop) struct raw_mode raw = { 0 };
 	CLEANUP(fd_close) int pidfd = pidfd_open(child, 0);
@@ -254,7 +254,9 @@ int console_wait(pid_t child, int master, uid_t uid, struct error *err)
 		if (relay < 0)
 			return relay;
 	}
-	r = wait_child(child, pidfd, signals, err);
+	r = last ? privsep_cut(PRIVSEP_RUNTIME_WAIT, true, err) : 0;
+	if (r == 0)
+		r = wait_child(child, pidfd, signals, err);
 	relay_stop(relay);
 	return r;
 }

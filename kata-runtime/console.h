@@ -24,8 +24,8 @@ int console_send_pidfd(const char *socket_path, const struct process_ref *shim, 
  * Stands between our standard streams and the child: forwards signals to it, and with a terminal
  * (master >= 0, taken over) a further child with uid and gid uid copies both ways, in raw mode
  * when standard input is a terminal, with its size. Returns when the child has ended, reaped: its
- * exit status, 128+n after signal n.
+ * exit status, 128+n after signal n. last: the caller does nothing afterwards that needs rights.
  */
-int console_wait(pid_t child, int master, uid_t uid, struct error *err);
+int console_wait(pid_t child, int master, uid_t uid, bool last, struct error *err);
 
 #endif

@@ -257,6 +257,7 @@ static int copy_sandbox(struct state *state, const struct state *sandbox, struct
 	state->monitor = sandbox->monitor;
 	state->uid_slot = sandbox->uid_slot;
 	state->uid_base = sandbox->uid_base;
+	state->seccomp_log = sandbox->seccomp_log;
 	return state_set_agent_link(state, sandbox->agent_link, sandbox->agent_link_reason, err);
 }
 
@@ -299,6 +300,7 @@ static int record(struct creation *c, const char *id, struct error *err)
 	if (r < 0)
 		return r;
 	state->terminal = c->spec->process.terminal;
+	state->seccomp_log = c->config.runtime.seccomp == SECCOMP_LOG;
 	state->pause = c->pod.pause;
 	vm_demand_limits(&c->spec->resources, &state->memory_limit, &state->cpu_milli);
 	c->on_disk = true;

@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
+#include "common/filter.h"
 #include "common/launch.h"
 #include "common/log.h"
 #include "common/process.h"
@@ -166,6 +167,8 @@ static int execute(struct execution *e, const char *id, struct error *err)
 			"cannot exec in a paused container (use --ignore-paused to override)");
 	if (r == 0)
 		r = start_shim(e, err);
+	if (r == 0) /* nothing is executed any more */
+		r = filter_load(FILTER_ASKER, e->cli->seccomp_log, err);
 	if (r == 0)
 		r = run_in_guest(e, err);
 	if (r == 0 && e->options->pidfd_socket != NULL)

@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
+#include "common/filter.h"
 #include "common/id.h"
 #include "common/log.h"
 #include "common/process.h"
@@ -185,8 +186,14 @@ static int follow_network(const struct cli *cli, const struct store *store, stru
 				    err);
 }
 
+/* Whether programs are to be executed when the process runs. */
+static bool has_poststart(const struct spec *spec)
+{
+	return spec != NULL && spec->hooks[HOOK_POSTSTART].count > 0;
+}
+
 static int start_locked(const struct cli *cli, const struct store *store, struct state *state,
-			struct error *err)
+			bool last, struct error *err)
 {
 	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
 	CLEANUP(spec_freep) struct spec *spec = NULL;
@@ -209,11 +216,13 @@ static int start_locked(const struct cli *cli, const struct store *store, struct
 	/* The network is the VM's: it is followed as long as the first container runs. */
 	if (r == 0 && pod_is_first(state))
 		r = follow_network(cli, store, state, err);
+	load_kept_spec(store, state, &spec);
+	if (r == 0 && last && !has_poststart(spec))
+		r = filter_load(FILTER_ASKER, cli->seccomp_log, err);
 	if (r == 0)
 		r = sandbox_connect(store, state, &decoder, deadline_in_ms(AGENT_MS), err);
 	if (r < 0)
 		return r;
-	load_kept_spec(store, state, &spec);
 	start.handle = state->handle;
 	r = decoder_request(&decoder, MSG_START, &start,
 			    deadline_in_ms(AGENT_MS + (spec != NULL ? start_ms(spec) : 0)), NULL,
@@ -245,14 +254,14 @@ int container_lock(const struct cli *cli, const char *id, struct store *ret_stor
 	return r;
 }
 
-int container_start(const struct cli *cli, const char *id, struct error *err)
+int container_start(const struct cli *cli, const char *id, bool last, struct error *err)
 {
 	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
 	CLEANUP(state_fini) struct state state = { 0 };
 	struct store store;
 	int r = container_lock(cli, id, &store, &state, &lock, err);
 
-	return r < 0 ? r : start_locked(cli, &store, &state, err);
+	return r < 0 ? r : start_locked(cli, &store, &state, last, err);
 }
 
 /* --- kill ----------------------------------------------------------------------------------- */

@@ -203,7 +203,7 @@ static int child_connect(struct call *call, int64_t deadline, struct error *err)
 	return fd;
 }
 
-static noreturn void child_main(int fd, int socket, uid_t uid, int64_t deadline)
+static noreturn void child_main(int fd, int socket, uid_t uid, bool seccomp_log, int64_t deadline)
 {
 	struct answer ready = { 0 };
 	struct child child = { .fd = fd };
@@ -211,7 +211,6 @@ static noreturn void child_main(int fd, int socket, uid_t uid, int64_t deadline)
 	int r;
 
 	prctl(PR_SET_NAME, "kata-decoder", 0, 0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	log_start("runtime", -1, LOG_ERROR);
 	r = privsep_close_others((int[]){ fd, socket }, 2, &err);
 	if (r == 0)
@@ -220,8 +219,10 @@ static noreturn void child_main(int fd, int socket, uid_t uid, int64_t deadline)
 		r = privsep_limit(PRIVSEP_DECODER, &err);
 	if (r == 0)
 		r = privsep_drop(uid, uid, NULL, 0, &err);
+	/* A change of ids forgets it. Who is gone by now is seen by the end of its socket. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (r == 0)
-		r = privsep_finish(PRIVSEP_DECODER, uid, false, &err);
+		r = privsep_finish(PRIVSEP_DECODER, uid, seccomp_log, &err);
 	if (r == 0) {
 		call_init(&child.call, socket);
 		child.call.connect = child_connect;
@@ -275,8 +276,8 @@ static int parent_answer(struct decoder *decoder, int64_t deadline, struct answe
 	return 0;
 }
 
-int decoder_open(struct decoder *decoder, const char *socket_path, uid_t uid, int64_t deadline,
-		 struct error *err)
+int decoder_open(struct decoder *decoder, const char *socket_path, uid_t uid, bool seccomp_log,
+		 int64_t deadline, struct error *err)
 {
 	CLEANUP(fd_close) int socket = -1;
 	struct answer answer;
@@ -294,7 +295,7 @@ int decoder_open(struct decoder *decoder, const char *socket_path, uid_t uid, in
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		child_main(pair[1], socket, uid, deadline);
+		child_main(pair[1], socket, uid, seccomp_log, deadline);
 	close(pair[1]);
 	decoder->fd = pair[0];
 	if (pid < 0) {

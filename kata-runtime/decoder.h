@@ -6,6 +6,7 @@
 #ifndef KATA_RUNTIME_DECODER_H
 #define KATA_RUNTIME_DECODER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -44,12 +45,12 @@ struct decoder_reply {
 
 /*
  * Connects to the proxy's socket, forks the child with uid and gid uid in an empty root, waits
- * until the agent has said hello and a session is open. 0, or a negative errno: -ENOENT or
+ * until the agent has said hello and a session is open. seccomp_log: as filter_load(). 0, or a negative errno: -ENOENT or
  * -ECONNREFUSED when nobody listens, -ETIMEDOUT, -ECONNABORTED with the proxy's words why the VM
  * ended.
  */
-int decoder_open(struct decoder *decoder, const char *socket_path, uid_t uid, int64_t deadline,
-		 struct error *err);
+int decoder_open(struct decoder *decoder, const char *socket_path, uid_t uid, bool seccomp_log,
+		 int64_t deadline, struct error *err);
 
 /* Ends the child and reaps it; also for CLEANUP(). */
 void decoder_close(struct decoder *decoder);

@@ -15,52 +15,58 @@
 #include "common/privsep.h"
 #include "common/str.h"
 #include "kata-runtime/cli.h"
+#include "kata-runtime/config.h"
 #include "kata-runtime/netmon.h"
 
-/* What a verb keeps of root's capabilities: a row of common/privsep.def. */
-enum rights {
-	RIGHTS_HOOKS, /* PRIVSEP_RUNTIME; what it executes, hooks, may have all */
-	RIGHTS_ALL,   /* PRIVSEP_RUNTIME, also for what it executes */
-	RIGHTS_READ,  /* PRIVSEP_READER, also for what it executes */
-};
-
+/* Rights are a row of common/privsep.def. Hooks are due every capability that runc gives them. */
 static const struct verb {
 	const char *name;
 	int (*run)(const struct cli *cli, int argc, char **argv, struct error *err);
 	int failure; /* exit status of a failure; runc's */
-	enum rights rights;
+	enum privsep_process rights;
+	bool hooks;
 	const char *help;
 } verbs[] = {
-	{ "create", cmd_create, 1, RIGHTS_HOOKS,
+	{ "create", cmd_create, 1, PRIVSEP_RUNTIME, true,
 	  "make a container and its VM; its process waits for start" },
-	{ "start", cmd_start, 1, RIGHTS_HOOKS, "run the process of a created container" },
-	{ "run", cmd_run, 1, RIGHTS_HOOKS, "create, start, wait, delete" },
-	{ "exec", cmd_exec, 255, RIGHTS_ALL, "run a further process in a container" },
-	{ "kill", cmd_kill, 1, RIGHTS_ALL, "send a signal" },
-	{ "delete", cmd_delete, 1, RIGHTS_HOOKS, "remove a container and its VM" },
-	{ "state", cmd_state, 1, RIGHTS_READ, "print a container's state as JSON" },
-	{ "list", cmd_list, 1, RIGHTS_READ, "list the containers of a root" },
-	{ "ps", cmd_ps, 1, RIGHTS_ALL, "list the processes of a container" },
-	{ "pause", cmd_pause, 1, RIGHTS_ALL, "make all processes of a container stand still" },
-	{ "resume", cmd_resume, 1, RIGHTS_ALL, "let them go on" },
-	{ "network", cmd_network, 1, RIGHTS_ALL,
+	{ "start", cmd_start, 1, PRIVSEP_RUNTIME_START, true,
+	  "run the process of a created container" },
+	{ "run", cmd_run, 1, PRIVSEP_RUNTIME, true, "create, start, wait, delete" },
+	{ "exec", cmd_exec, 255, PRIVSEP_RUNTIME_EXEC, false,
+	  "run a further process in a container" },
+	{ "kill", cmd_kill, 1, PRIVSEP_RUNTIME_ASK, false, "send a signal" },
+	{ "delete", cmd_delete, 1, PRIVSEP_RUNTIME_DELETE, true, "remove a container and its VM" },
+	{ "state", cmd_state, 1, PRIVSEP_READER, false, "print a container's state as JSON" },
+	{ "list", cmd_list, 1, PRIVSEP_READER, false, "list the containers of a root" },
+	{ "ps", cmd_ps, 1, PRIVSEP_RUNTIME_ASK, false, "list the processes of a container" },
+	{ "pause", cmd_pause, 1, PRIVSEP_RUNTIME_ASK, false,
+	  "make all processes of a container stand still" },
+	{ "resume", cmd_resume, 1, PRIVSEP_RUNTIME_ASK, false, "let them go on" },
+	{ "network", cmd_network, 1, PRIVSEP_RUNTIME_NETWORK, false,
 	  "show a VM's network, give it interfaces or take them" },
-	{ "kata-network", cmd_network, 1, RIGHTS_ALL, "the same with Kata's words" },
-	{ "update", cmd_update, 1, RIGHTS_ALL, "change a container's resource limits" },
-	{ "events", cmd_events, 1, RIGHTS_ALL,
+	{ "kata-network", cmd_network, 1, PRIVSEP_RUNTIME_NETWORK, false,
+	  "the same with Kata's words" },
+	{ "update", cmd_update, 1, PRIVSEP_RUNTIME_ASK, false,
+	  "change a container's resource limits" },
+	{ "events", cmd_events, 1, PRIVSEP_RUNTIME_ASK, false,
 	  "print statistics of a container as JSON, and when it is short of memory" },
-	{ "features", cmd_features, 1, RIGHTS_READ, "print as JSON what this runtime can do" },
-	{ "checkpoint", cmd_checkpoint, 1, RIGHTS_READ,
+	{ "features", cmd_features, 1, PRIVSEP_RUNTIME_SAY, false,
+	  "print as JSON what this runtime can do" },
+	{ "checkpoint", cmd_checkpoint, 1, PRIVSEP_READER, false,
 	  "refused: a VM cannot be written to disk yet" },
-	{ "restore", cmd_restore, 1, RIGHTS_READ, "refused, as checkpoint" },
-	{ "why", cmd_why, 1, RIGHTS_READ, "tell why a container or its VM ended" },
-	{ "logs", cmd_logs, 1, RIGHTS_READ, "print what a sandbox's components logged, by time" },
-	{ "gc", cmd_gc, 1, RIGHTS_HOOKS, "remove what no living sandbox owns" },
-	{ "proxy-restart", cmd_proxy_restart, 1, RIGHTS_ALL,
+	{ "restore", cmd_restore, 1, PRIVSEP_RUNTIME_SAY, false, "refused, as checkpoint" },
+	{ "why", cmd_why, 1, PRIVSEP_READER, false, "tell why a container or its VM ended" },
+	{ "logs", cmd_logs, 1, PRIVSEP_READER, false,
+	  "print what a sandbox's components logged, by time" },
+	{ "gc", cmd_gc, 1, PRIVSEP_RUNTIME_DELETE, true, "remove what no living sandbox owns" },
+	{ "proxy-restart", cmd_proxy_restart, 1, PRIVSEP_RUNTIME_CONTROL, false,
 	  "start a sandbox's proxy again, also a newer one" },
-	{ "spec", cmd_spec, 1, RIGHTS_ALL, "write a config.json to begin with" },
-	{ "privs", cmd_privs, 2, RIGHTS_ALL, "tell what the processes of a sandbox may do" },
-	{ "check", cmd_check, 1, RIGHTS_ALL, "tell what this host gives to a VM" },
+	{ "spec", cmd_spec, 1, PRIVSEP_RUNTIME_CONTROL, false,
+	  "write a config.json to begin with" },
+	{ "privs", cmd_privs, 2, PRIVSEP_RUNTIME_PRIVS, false,
+	  "tell what the processes of a sandbox may do" },
+	{ "check", cmd_check, 1, PRIVSEP_RUNTIME_CHECK, false,
+	  "tell what this host gives to a VM" },
 };
 
 static int print_version(void)
@@ -139,6 +145,19 @@ static int clean_inheritance(struct error *err)
 	return privsep_close_others(NULL, 0, err);
 }
 
+/* What the verb may do, from here on; a configuration that is broken changes nothing of that. */
+static int take_rights(const struct verb *verb, struct cli *cli, struct error *err)
+{
+	enum filter filter = privsep_row(verb->rights)->filter;
+	CLEANUP(config_fini) struct config config = { 0 };
+	int r = privsep_cut(verb->rights, !verb->hooks, err);
+
+	if (r == 0)
+		cli->seccomp_log = config_load(cli->config_file, &config, NULL) == 0 &&
+				   config.runtime.seccomp == SECCOMP_LOG;
+	return r < 0 || filter == FILTER_NONE ? r : filter_load(filter, cli->seccomp_log, err);
+}
+
 int main(int argc, char **argv)
 {
 	const char *log_format = "text", *rootless = "auto", *criu;
@@ -185,8 +204,7 @@ int main(int argc, char **argv)
 	}
 	r = clean_inheritance(&err);
 	if (r == 0)
-		r = privsep_cut(verb->rights == RIGHTS_READ ? PRIVSEP_READER : PRIVSEP_RUNTIME,
-				verb->rights != RIGHTS_HOOKS, &err);
+		r = take_rights(verb, &cli, &err);
 	if (r == 0)
 		r = verb->run(&cli, argc - at, argv + at, &err);
 	if (r < 0) {

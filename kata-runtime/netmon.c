@@ -206,7 +206,7 @@ static int prepare(struct netmon *m, const char *sid, struct error *err)
 	r = netlink_open(&m->netlink, err);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", NETMON_FD_PROXY);
 	if (r == 0)
-		r = decoder_open(&m->decoder, path, (uid_t)base + UID_DECODER,
+		r = decoder_open(&m->decoder, path, (uid_t)base + UID_DECODER, log,
 				 deadline_in_ms(AGENT_MS), err);
 	m->sync = (struct network_sync){ .ops = &ops, .context = m, .netlink = &m->netlink };
 	m->sync.sid = sid;

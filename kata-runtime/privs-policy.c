@@ -138,6 +138,7 @@ struct json_object *privs_policy(enum privsep_process process)
 	struct json_object *o = json_object_new_object();
 	struct json_object *capabilities = json_object_new_array();
 	struct json_object *own = json_object_new_array();
+	bool filtered = row->filter != FILTER_NONE;
 	char user[16] = "mapped 0";
 
 	if (row->user == USER_HOST_ROOT)
@@ -150,9 +151,10 @@ struct json_object *privs_policy(enum privsep_process process)
 		if (l->kind == PRIVSEP_LINE_CAPABILITY)
 			add(capabilities, l->name);
 	json_object_object_add(o, "capabilities", capabilities);
-	json_object_object_add(o, "no_new_privs", json_object_new_boolean(true));
-	json_object_object_add(o, "seccomp", json_object_new_boolean(true));
-	json_object_object_add(o, "syscalls", json_object_new_int(count_syscalls(row->filter)));
+	json_object_object_add(o, "no_new_privs", json_object_new_boolean(filtered));
+	json_object_object_add(o, "seccomp", json_object_new_boolean(filtered));
+	json_object_object_add(o, "syscalls",
+			       filtered ? json_object_new_int(count_syscalls(row->filter)) : NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++)
 		if ((row->namespaces & namespaces[i].flag) != 0)
 			add(own, namespaces[i].name);

@@ -439,7 +439,8 @@ int sandbox_connect(const struct store *store, const struct state *state, struct
 
 	if (r < 0)
 		return r;
-	r = decoder_open(decoder, path, state->uid_base + UID_DECODER, deadline, err);
+	r = decoder_open(decoder, path, state->uid_base + UID_DECODER, state->seccomp_log, deadline,
+			 err);
 	if (r == 0)
 		return 0;
 	if (r == -ETIMEDOUT && process_alive(state->monitor.pid, state->monitor.start_ticks))

@@ -193,6 +193,7 @@ int state_format(const struct state *state, char **ret_text, struct error *err)
 	add_u64(o, "cpu_milli", state->cpu_milli);
 	json_object_object_add(o, "pause", json_object_new_boolean(state->pause));
 	json_object_object_add(o, "terminal", json_object_new_boolean(state->terminal));
+	json_object_object_add(o, "seccomp_log", json_object_new_boolean(state->seccomp_log));
 	json_object_object_add(o, "paused", json_object_new_boolean(state->paused));
 	add_lists(o, state);
 	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
@@ -309,6 +310,8 @@ static int get_numbers(const struct json_at *at, struct state *state, struct err
 		r = json_get_bool(at, "paused", &state->paused, err);
 	if (r >= 0)
 		r = json_get_bool(at, "departed", &state->departed, err);
+	if (r >= 0)
+		r = json_get_bool(at, "seccomp_log", &state->seccomp_log, err);
 	return r < 0 ? r : 0;
 }
 

@@ -82,7 +82,8 @@ struct state {
 	uint64_t cpu_milli;    /* its quota, in thousandths of a processor; 0: none */
 	bool pause;            /* a pod's sandbox container, which does nothing */
 	bool terminal;
-	bool paused; /* its processes stand still; status is what it was before */
+	bool seccomp_log; /* the VM was made with runtime.seccomp = "log" */
+	bool paused;      /* its processes stand still; status is what it was before */
 	struct spec_pair *annotations;
 	uint32_t n_annotations;
 };

@@ -103,6 +103,82 @@ evil() {
 	expect 0 runtime privs "$(sandbox evil)"
 }
 
+# capabilities_of PID SET: the names of that set, sorted, on one line.
+capabilities_of() {
+	local names=(CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP
+		LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER
+		SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE
+		SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP)
+	local mask i
+
+	mask=$((16#$(awk -v set="$2:" '$1 == set { print $2 }' "/proc/$1/status")))
+	((mask >> 32 == 0)) || echo more
+	for i in "${!names[@]}"; do
+		(((mask >> i & 1) == 0)) || echo "${names[i]}"
+	done | sort | xargs
+}
+
+# capabilities_in ROW: the same of a row of the policy, without what root itself has not on this host.
+capabilities_in() {
+	jq -r --arg row "$1" --arg own "$(capabilities_of self CapPrm)" \
+		'.[$row].capabilities | map(select(IN($own | split(" ")[]))) | sort | join(" ")' \
+		"$work/policy.json"
+}
+
+# has_rights PID ROW: what the row has, in each set, and a filter. The bounding set may be that of the
+# row before, which has no way to make it smaller.
+has_rights() {
+	[[ $(capabilities_of "$1" CapPrm) == $(capabilities_in "$2") &&
+		$(capabilities_of "$1" CapEff) == $(capabilities_in "$2") &&
+		$(capabilities_of "$1" CapBnd) == $(capabilities_in "${bounding:-$2}") &&
+		$(awk '$1 == "Seccomp:" { print $2 }' "/proc/$1/status") == "${filter:-2}" ]]
+}
+
+# held ROW VERB...: the verb has them at the moment that it waits, for its reader or its VM.
+held() {
+	local command pid result=0
+
+	runtime_command
+	"${command[@]}" "${@:2}" >"$work/full" 2>"$work/held.err" 3>&- &
+	pid=$!
+	eventually 10 has_rights "$pid" "$1" || result=1
+	kill "$pid" 2>/dev/null || result=1 # it has ended: nothing was seen of what it does
+	wait "$pid" || true
+	[[ $result == 0 ]] || { echo "$*" && cat "$work/held.err" && return 1; }
+}
+
+@test "each verb has the capabilities of its row while it works, and its filter" {
+	local full worker result=0
+
+	runtime privs --policy >"$work/policy.json"
+	# Nobody reads what they print.
+	mkfifo "$work/full"
+	exec {full}<>"$work/full"
+	timeout 1 cat /dev/zero >"$work/full" || true
+	held 'kata-runtime state' state evil
+	held 'kata-runtime state' list
+	held 'kata-runtime state' why evil
+	held 'kata-runtime features' features
+	filter=0 held 'kata-runtime privs' privs evil
+	filter=0 held 'kata-runtime check' check
+	bounding='kata-runtime network' held 'kata-runtime network list' network list evil
+	held 'kata-runtime kill' ps evil
+	held 'kata-runtime events, following' events --stats evil
+	held 'kata-runtime exec, waiting' exec evil sleep 100
+	# Nobody answers what they ask.
+	worker=$(process evil worker)
+	kill -STOP "$worker"
+	held 'kata-runtime kill' pause evil || result=1
+	held 'kata-runtime kill' events evil || result=1
+	held 'kata-runtime kill' update --cpu-share 100 evil || result=1
+	held 'kata-runtime kill' kill evil CONT || result=1
+	held 'kata-runtime exec' exec evil true || result=1
+	kill -CONT "$worker"
+	exec {full}>&-
+	[[ $result == 0 ]]
+	expect 0 runtime exec evil true
+}
+
 @test "CVE-2020-2026: the host follows no link of an image" {
 	diff "$work/mountinfo.before" /proc/self/mountinfo
 	same "$(ls "$work/target")" text

@@ -19,6 +19,7 @@
 #include "common/frame.h"
 #include "common/wire.h"
 #include "kata-runtime/decoder.h"
+#include "kata-runtime/privs.h"
 
 enum { UID = 1879100000, WAIT_MS = 5000 };
 
@@ -223,7 +224,8 @@ Test(decoder, requests_and_replies)
 
 	need_root();
 	proxy_start(&proxy, HONEST);
-	cr_assert_eq(decoder_open(&decoder, proxy.path, UID, deadline, &err), 0, "%s", err.text);
+	cr_assert_eq(decoder_open(&decoder, proxy.path, UID, false, deadline, &err), 0, "%s",
+		     err.text);
 	cr_assert_eq(decoder_request(&decoder, MSG_EXEC, &exec, deadline, &reply, NULL, &err), 0,
 		     "%s", err.text);
 	cr_expect_eq(reply.handle, UINT64_MAX - 1);
@@ -254,7 +256,8 @@ Test(decoder, child_has_no_rights)
 
 	need_root();
 	proxy_start(&proxy, HONEST);
-	cr_assert_eq(decoder_open(&decoder, proxy.path, UID, deadline_in_ms(WAIT_MS), &err), 0);
+	cr_assert_eq(decoder_open(&decoder, proxy.path, UID, false, deadline_in_ms(WAIT_MS), &err),
+		     0);
 	snprintf(path, sizeof(path), "/proc/%d/status", decoder.pid);
 	status = fopen(path, "re");
 	cr_assert_neq(status, NULL);
@@ -298,7 +301,7 @@ Test(decoder, hostile_answers)
 		int r;
 
 		proxy_start(&proxy, bad[i].answer);
-		r = decoder_open(&decoder, proxy.path, UID,
+		r = decoder_open(&decoder, proxy.path, UID, false,
 				 start + (bad[i].at_open ? 300 : WAIT_MS), &err);
 		if (!bad[i].at_open) {
 			cr_assert_eq(r, 0, "row %zu: %s", i, err.text);
@@ -326,7 +329,8 @@ Test(decoder, connects_again)
 
 	need_root();
 	proxy_start(&proxy, CRASHES);
-	cr_assert_eq(decoder_open(&decoder, proxy.path, UID, deadline_in_ms(WAIT_MS), &err), 0);
+	cr_assert_eq(decoder_open(&decoder, proxy.path, UID, false, deadline_in_ms(WAIT_MS), &err),
+		     0);
 	cr_assert_eq(decoder_request(&decoder, MSG_EXEC, &exec, deadline_in_ms(WAIT_MS), &reply,
 				     NULL, &err),
 		     0, "%s", err.text);
@@ -340,8 +344,40 @@ Test(decoder, nobody_listens)
 	struct decoder decoder;
 	struct error err = { 0 };
 
-	cr_expect_eq(decoder_open(&decoder, "/nosuch/sock", UID, deadline_in_ms(WAIT_MS), &err),
-		     -ENOENT);
+	cr_expect_eq(
+		decoder_open(&decoder, "/nosuch/sock", UID, false, deadline_in_ms(WAIT_MS), &err),
+		-ENOENT);
 	cr_expect(strstr(err.text, "/nosuch/sock") != NULL, "%s", err.text);
 	cr_expect_eq(decoder.fd, -1);
+}
+
+/* How many system calls the kernel lets it make. */
+static int calls_of(bool seccomp_log)
+{
+	struct json_object *observed = NULL, *calls = NULL;
+	struct error err = { 0 };
+	struct decoder decoder;
+	struct proxy proxy;
+	int count;
+
+	proxy_start(&proxy, HONEST);
+	cr_assert_eq(decoder_open(&decoder, proxy.path, UID, seccomp_log, deadline_in_ms(WAIT_MS),
+				  &err),
+		     0, "%s", err.text);
+	cr_assert_eq(privs_observe(decoder.pid, UID, &observed, &err), 0, "%s", err.text);
+	json_object_object_get_ex(observed, "syscalls", &calls);
+	count = json_object_get_int(calls);
+	json_object_put(observed);
+	decoder_close(&decoder);
+	proxy_stop(&proxy);
+	return count;
+}
+
+Test(decoder, its_filter_kills_or_logs)
+{
+	need_root();
+	cr_expect_gt(calls_of(true), 300);
+#ifndef __SANITIZE_ADDRESS__
+	cr_expect(calls_of(false) > 10 && calls_of(false) <= 25);
+#endif
 }

@@ -196,8 +196,7 @@ Test(privs, refuses_what_is_no_policy)
 
 Test(privs, every_row_is_a_policy_that_it_does_not_exceed_itself)
 {
-	for (enum privsep_process p = 0; p < PRIVSEP_COUNT && privsep_row(p)->filter != FILTER_NONE;
-	     p++) {
+	for (enum privsep_process p = 0; p < PRIVSEP_COUNT; p++) {
 		CLEANUP(json_freep) struct json_object *policy = privs_policy(p);
 		CLEANUP(json_freep) struct json_object *list = json_object_new_array();
 		CLEANUP(json_freep) struct json_object *observed = NULL;

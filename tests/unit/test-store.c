@@ -94,6 +94,7 @@ static void fill(struct state *s)
 	s->guest_pid = 42;
 	s->terminal = true;
 	s->paused = true;
+	s->seccomp_log = true;
 	cr_assert(json_strings_add(&s->cgroups, "1 14 - /sys/fs/cgroup/x") == 0);
 	s->annotations = calloc(2, sizeof(*s->annotations));
 	s->annotations[0] = (struct spec_pair){ strdup("a.b/c"), strdup("line\n\"x\"") };
@@ -117,7 +118,7 @@ Test(store, state_is_read_as_it_was_written, .init = make_store, .fini = remove_
 	cr_assert(store_read_state(&store, sid, &b, &err) == 0, "%s", err.text);
 	cr_expect(b.shim.pid == 11 && b.shim.start_ticks == UINT64_MAX);
 	cr_expect(b.handle == UINT64_MAX - 1 && b.status == STATUS_RUNNING && b.terminal);
-	cr_expect(b.paused);
+	cr_expect(b.paused && b.seccomp_log);
 	cr_expect(b.uid_base == 2000000028 && b.n_annotations == 2 && b.cgroups.count == 1);
 	cr_expect_str_eq(b.annotations[0].value, "line\n\"x\"");
 	cr_assert(state_format(&a, &first, &err) == 0 && state_format(&b, &second, &err) == 0);
