@@ -24,7 +24,8 @@ static const char *const roots[] = {
 	[ROOT_SANDBOX] = ("a tmpfs with `/usr`, `/proc`, `/dev/null`, the agent's socket, the "
 			  "share, and in `/sys` "
 			  "the size of huge pages; read-only"),
-	[ROOT_QEMU] = "as the monitor's, without the share",
+	[ROOT_QEMU] = "an empty tmpfs, read-only; until the agent answers as the monitor's, "
+		      "without the share",
 	[ROOT_SHARE] = "what is handed in for the guest",
 };
 

@@ -173,16 +173,15 @@ static int reopen_here(int dirfd, struct error *err)
 	return steal_fd(&fd);
 }
 
-int privsep_enter_root(int dirfd, struct error *err)
+/*
+ * Makes dirfd, or an empty tmpfs, the root of the mount namespace and of whoever had the old one.
+ */
+static int change_root(int dirfd, struct error *err)
 {
 	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 	CLEANUP(fd_close) int here = -1;
 	char path[64];
 
-	if (unshare(CLONE_NEWNS) < 0)
-		return error_set(err, errno, "make a mount namespace");
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return error_set(err, errno, "make mounts private");
 	if (dirfd >= 0) {
 		here = reopen_here(dirfd, err);
 		if (here < 0)
@@ -212,6 +211,20 @@ int privsep_show_processes(struct error *err)
 	if (mount("proc", "/proc", "proc", flags, "hidepid=2") < 0 && errno != ENOENT)
 		return error_set(err, errno, "mount the own processes");
 	return 0;
+}
+
+int privsep_enter_root(int dirfd, struct error *err)
+{
+	if (unshare(CLONE_NEWNS) < 0)
+		return error_set(err, errno, "make a mount namespace");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return error_set(err, errno, "make mounts private");
+	return change_root(dirfd, err);
+}
+
+int privsep_empty_root(struct error *err)
+{
+	return change_root(-1, err);
 }
 
 int privsep_cut(enum privsep_process process, bool bounding, struct error *err)

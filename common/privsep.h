@@ -73,7 +73,7 @@ enum privsep_root {
 	ROOT_CLIENT, /* SID/client, which holds the proxy's socket and a /proc */
 	/* the monitor's: /usr, /proc, /dev/null, a number in /sys, the agent's socket, the share */
 	ROOT_SANDBOX,
-	ROOT_QEMU,  /* the same without the share */
+	ROOT_QEMU,  /* the same without the share while it starts, then an empty tmpfs */
 	ROOT_SHARE, /* what is handed in for the guest */
 };
 
@@ -158,6 +158,12 @@ int privsep_enter_root(int dirfd, struct error *err);
  * be called after privsep_enter_root(), with CAP_SYS_ADMIN.
  */
 int privsep_show_processes(struct error *err);
+
+/*
+ * Makes an empty read-only tmpfs the root of the mount namespace that we are in, which must not be
+ * the host's, and of all its processes: what they could see is gone for them.
+ */
+int privsep_empty_root(struct error *err);
 
 /*
  * Moves the program that is to be executed to PRIVSEP_FD_PROGRAM, close-on-exec; fd stays open.

@@ -82,6 +82,19 @@ int process_open(pid_t pid, uint64_t start_ticks, struct error *err)
 	return steal_fd(&fd);
 }
 
+size_t process_children(pid_t pid, pid_t *children, size_t count)
+{
+	CLEANUP(file_close) FILE *f = NULL;
+	size_t n = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	f = fopen(path, "re");
+	while (f != NULL && n < count && fscanf(f, "%d", &children[n]) == 1)
+		n++;
+	return n;
+}
+
 int process_wait_gone(int pidfd, int64_t deadline, struct error *err)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };

@@ -25,6 +25,9 @@ bool process_alive(pid_t pid, uint64_t start_ticks);
  */
 int process_open(pid_t pid, uint64_t start_ticks, struct error *err);
 
+/* Writes down at most count of its children: how many. They may be gone by now. */
+size_t process_children(pid_t pid, pid_t *children, size_t count);
+
 /* Waits until the process of a pidfd has ended: 0, or -ETIMEDOUT at the deadline. */
 int process_wait_gone(int pidfd, int64_t deadline, struct error *err);
 

@@ -73,19 +73,6 @@ static int look_at(struct report *report, enum privsep_process process, pid_t pi
 	return 0;
 }
 
-static size_t children_of(pid_t pid, pid_t children[CHILDREN_MAX])
-{
-	CLEANUP(file_close) FILE *f = NULL;
-	size_t count = 0;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
-	f = fopen(path, "re");
-	while (f != NULL && count < CHILDREN_MAX && fscanf(f, "%d", &children[count]) == 1)
-		count++;
-	return count;
-}
-
 /* Which row a child of the monitor's has: by the arguments that the monitor gave it. */
 static enum privsep_process recognise(pid_t pid)
 {
@@ -117,11 +104,11 @@ static int look_at_vm(struct report *report, const struct state *state)
 	if (!process_alive(state->monitor.pid, state->monitor.start_ticks))
 		return 0;
 	r = look_at(report, PRIVSEP_MONITOR, state->monitor.pid);
-	count = children_of(state->monitor.pid, children);
+	count = process_children(state->monitor.pid, children, CHILDREN_MAX);
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		enum privsep_process process = recognise(children[i]);
 
-		further = children_of(children[i], inner);
+		further = process_children(children[i], inner, CHILDREN_MAX);
 		r = look_at(report, process, children[i]);
 		for (size_t k = 0; r == 0 && k < further; k++)
 			r = look_at(report, process, inner[k]);

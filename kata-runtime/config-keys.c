@@ -196,7 +196,8 @@ const struct config_key config_keys[] = {
 	  .choices = seccomp_actions,
 	  .meaning =
 		  "What becomes of a process, kata-runtime and QEMU included, that makes a system "
-		  "call which its filter does not let through. kill: it dies. log: the kernel logs the call and "
+		  "call which its filter does not let through. kill: it dies. log: the kernel logs "
+		  "the call and "
 		  "does it; weaker, for finding out what a filter lacks." },
 	{ .section = "runtime",
 	  .name = "uid_range",

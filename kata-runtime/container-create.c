@@ -30,6 +30,7 @@
 #include "kata-runtime/network.h"
 #include "kata-runtime/pod.h"
 #include "kata-runtime/process-io.h"
+#include "kata-runtime/qemu-root.h"
 #include "kata-runtime/resolver.h"
 #include "kata-runtime/sandbox.h"
 #include "kata-runtime/share.h"
@@ -468,6 +469,15 @@ static int start_sandbox(struct creation *c, struct error *err)
 	}
 	if (r == 0)
 		r = sandbox_connect(&c->store, &c->state, &c->decoder, deadline_in_ms(boot), err);
+	/*
+	 * The agent answers, so QEMU has loaded all that it will; nothing of a container's ran
+	 * yet.
+	 */
+	if (r == 0) {
+		r = qemu_root_empty(&c->state.monitor, c->state.uid_base + UID_QEMU, err);
+		if (r == -ESRCH)
+			r = sandbox_explain(&c->store, &c->state, r, err);
+	}
 	return r;
 }
 

@@ -37,7 +37,10 @@ struct container_child {
 int container_create(const struct cli *cli, const char *id, const struct container_options *options,
 		     struct container_child *ret_child, struct error *err);
 
-/* Lets its process run. last: the caller executes nothing afterwards, so that this may be forbidden. */
+/*
+ * Lets its process run. last: the caller executes nothing afterwards, so that this may be
+ * forbidden.
+ */
 int container_start(const struct cli *cli, const char *id, bool last, struct error *err);
 
 /*

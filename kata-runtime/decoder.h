@@ -45,9 +45,9 @@ struct decoder_reply {
 
 /*
  * Connects to the proxy's socket, forks the child with uid and gid uid in an empty root, waits
- * until the agent has said hello and a session is open. seccomp_log: as filter_load(). 0, or a negative errno: -ENOENT or
- * -ECONNREFUSED when nobody listens, -ETIMEDOUT, -ECONNABORTED with the proxy's words why the VM
- * ended.
+ * until the agent has said hello and a session is open. seccomp_log: as filter_load(). 0, or a
+ * negative errno: -ENOENT or -ECONNREFUSED when nobody listens, -ETIMEDOUT, -ECONNABORTED with
+ * the proxy's words why the VM ended.
  */
 int decoder_open(struct decoder *decoder, const char *socket_path, uid_t uid, bool seccomp_log,
 		 int64_t deadline, struct error *err);

@@ -34,7 +34,7 @@ static const char *const no_names[] = { NULL };
 static const char *const *const root_names[] = {
 	[ROOT_HOST] = NULL,           [ROOT_EMPTY] = no_names,
 	[ROOT_CLIENT] = client_names, [ROOT_SANDBOX] = sandbox_names,
-	[ROOT_QEMU] = sandbox_names,  [ROOT_SHARE] = NULL,
+	[ROOT_QEMU] = no_names,       [ROOT_SHARE] = NULL,
 };
 
 static void add(struct json_object *list, const char *text)

@@ -4,6 +4,7 @@
  * with its row of common/privsep.def. Needs root.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <json-c/json.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,8 +12,10 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/process.h"
 #include "kata-runtime/json.h"
 #include "kata-runtime/privs.h"
+#include "kata-runtime/qemu-root.h"
 #include "tests/fake/launcher.h"
 
 enum { LEAKED = 20 };
@@ -80,13 +83,60 @@ static void await_worker(void)
 	usleep(300000);
 }
 
+static struct process_ref monitor_ref(void)
+{
+	struct process_ref monitor = { .pid = launcher.monitor };
+
+	cr_assert_eq(process_start_time(monitor.pid, &monitor.start_ticks, NULL), 0);
+	return monitor;
+}
+
 Test(confinement, every_process_is_within_its_row)
 {
+	struct process_ref monitor = monitor_ref();
+	struct error err = { 0 };
+
 	await_worker();
+	cr_assert_eq(qemu_root_empty(&monitor, launcher.uid_base + UID_QEMU, &err), 0, "%s",
+		     err.text);
 	expect_within(PRIVSEP_MONITOR, launcher.monitor);
 	expect_within(PRIVSEP_WORKER, launcher_child(&launcher, "kata-proxy"));
 	expect_within(PRIVSEP_QEMU, launcher_child(&launcher, "qemu"));
 	expect_within(PRIVSEP_VIRTIOFSD, launcher_child(&launcher, "virtiofsd"));
+}
+
+static bool sees(pid_t pid, const char *path)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "/proc/%d/root%s", pid, path);
+	return access(text, F_OK) == 0;
+}
+
+Test(confinement, qemu_loses_what_its_start_needed_and_nobody_else_does)
+{
+	struct process_ref monitor = monitor_ref();
+	pid_t child, qemu = launcher_child(&launcher, "qemu");
+	struct error err = { 0 };
+
+	cr_expect(sees(qemu, "/usr/bin") && sees(qemu, "/proc/1"));
+	cr_assert_eq(qemu_root_empty(&monitor, launcher.uid_base + UID_QEMU, &err), 0, "%s",
+		     err.text);
+	cr_expect(!sees(qemu, "/usr") && !sees(qemu, "/proc") && !sees(qemu, "/dev"));
+	cr_expect(sees(monitor.pid, "/usr/bin") && sees(getpid(), "/usr/bin"));
+	/* Again it finds nothing to stand on, and says so; a process that is not there, too. */
+	cr_expect_lt(qemu_root_empty(&monitor, launcher.uid_base + UID_QEMU, &err), 0);
+	cr_expect_eq(qemu_root_empty(&monitor, 12, &err), -ESRCH);
+	/* Whoever has not left our mounts is not touched. */
+	monitor.pid = getpid();
+	cr_assert_eq(process_start_time(monitor.pid, &monitor.start_ticks, NULL), 0);
+	child = fork();
+	if (child == 0)
+		for (;;)
+			pause();
+	cr_expect_eq(qemu_root_empty(&monitor, getuid(), &err), -EPERM, "%s", err.text);
+	kill(child, SIGKILL);
+	cr_expect(sees(getpid(), "/usr/bin"));
 }
 
 /* What the comparison is worth: this very process is within none of them. */

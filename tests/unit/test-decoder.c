@@ -4,6 +4,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <json-c/json.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -361,9 +362,9 @@ static int calls_of(bool seccomp_log)
 	int count;
 
 	proxy_start(&proxy, HONEST);
-	cr_assert_eq(decoder_open(&decoder, proxy.path, UID, seccomp_log, deadline_in_ms(WAIT_MS),
-				  &err),
-		     0, "%s", err.text);
+	cr_assert_eq(
+		decoder_open(&decoder, proxy.path, UID, seccomp_log, deadline_in_ms(WAIT_MS), &err),
+		0, "%s", err.text);
 	cr_assert_eq(privs_observe(decoder.pid, UID, &observed, &err), 0, "%s", err.text);
 	json_object_object_get_ex(observed, "syscalls", &calls);
 	count = json_object_get_int(calls);
