@@ -356,31 +356,65 @@ Test(escape, cve_2025_31133_a_false_null_device_masks_nothing)
 			  "%s", ((struct msg_failed *)stand.runtime->reply)->text);
 }
 
-/* /dev/console of the image is a link to a file of procfs: the terminal is not bound over that. */
+/*
+ * The multiplexer in the image is a link to a file of procfs: were a terminal opened by that name,
+ * /dev/console would be that file, bound before masks and read-only paths are, and so writable.
+ */
+Test(escape, cve_2025_52565_a_false_terminal_is_no_console)
+{
+	static char *const args[] = { TEXT("true"), NULL };
+	static const char *const targets[] = { "/proc/sys/kernel/domainname", "/dev/null",
+					       "../../etc/passwd" };
+	struct msg_create create = container(process(args));
+
+	mkdir(in_image("/dev/pts"), 0755);
+	create.process.terminal = true;
+	for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+		const struct msg_failed *failed;
+
+		link_in_image(targets[i], "/dev/pts/ptmx");
+		cr_assert_eq(caller_ask(stand.runtime, MSG_CREATE, &create), MSG_FAILED, "%s",
+			     targets[i]);
+		failed = stand.runtime->reply;
+		cr_expect_str_eq(failed->text,
+				 "open a terminal: /dev/pts in the container is no devpts");
+		rig_pump(stand.rig, 100); /* until nothing is left of it */
+	}
+}
+
+/*
+ * /dev/console itself is a link to such a file. The terminal is bound there, before masks and
+ * read-only paths: those hold all the same.
+ */
 Test(escape, cve_2025_52565_a_false_console_hides_nothing)
 {
-	static char *const args[] = { TEXT("sh"), TEXT("-c"),
-				      TEXT("stat -c %F /proc/sys/kernel/domainname; "
-					   "stat -c %F /etc/passwd"),
-				      NULL };
-	struct msg_create create = container(process(args));
+	static char *const script[] = {
+		TEXT("sh"), TEXT("-c"),
+		TEXT("echo x 2>/dev/null >/proc/sys/kernel/domainname || echo ro; "
+		     "stat -c %t:%T /proc/timer_list; stat -L -c %t:%T /dev/console"),
+		NULL
+	};
+	struct msg_mount mounts[] = {
+		proc_only[0],
+		{ TEXT("/dev/pts"), TEXT("devpts"), TEXT("devpts"), MS_NOSUID | MS_NOEXEC, 0,
+		  TEXT("newinstance,ptmxmode=0666,mode=0620"), false },
+	};
+	static char *const masked[] = { TEXT("/proc/timer_list"), NULL };
+	static char *const readonly[] = { TEXT("/proc/sys"), NULL };
+	struct msg_create create = container(process(script));
 	CLEANUP(freep) char *text = NULL;
 	struct caller *shim;
 
-	link_in_image("/etc/passwd", "/dev/console");
+	link_in_image("/proc/timer_list", "/dev/console");
+	create.mounts = mounts;
+	create.n_mounts = ARRAY_SIZE(mounts);
+	create.masked_paths = (struct wire_strings){ (char **)masked, 1 };
+	create.readonly_paths = (struct wire_strings){ (char **)readonly, 1 };
 	create.process.terminal = true;
-	if (caller_ask(stand.runtime, MSG_CREATE, &create) != MSG_CREATED)
-		return; /* refused: fine as well */
-	shim = caller_open(stand.rig, ROLE_SHIM,
-			   ((struct msg_created *)stand.runtime->reply)->handle);
-	caller_must(stand.runtime, MSG_START,
-		    &(struct msg_start){
-			    .handle = ((struct msg_created *)stand.runtime->reply)->handle });
+	shim = run(MSG_CREATE, &create);
 	caller_wait_exit(shim);
 	text = caller_text(shim, STREAM_STDOUT);
-	cr_expect(strstr(text, "regular empty file") != NULL ||
-			  strstr(text, "regular file") != NULL,
-		  "%s", text);
+	cr_expect_str_eq(text, "ro\r\n1:3\r\n1:3\r\n");
 }
 
 /* Working directories that are descriptors of whoever was there before. */
