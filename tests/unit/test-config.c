@@ -62,6 +62,16 @@ Test(config, refuses)
 		  "c.json: runtime.uid_range: expected START:COUNT, two numbers" },
 		{ "{\"runtime\":{\"log_target\":\"syslog\"}}",
 		  "c.json: runtime.log_target: expected one of \"auto\", \"journal\", \"file\"" },
+		{ "{\"hypervisor\":{\"shared_fs\":\"none\"}}",
+		  "c.json: hypervisor.shared_fs: expected one of \"virtio-fs\", "
+		  "\"virtio-fs-mknod\"" },
+		{ "{\"hypervisor\":{\"shared_fs\":\"virtio-9p\"}}",
+		  "c.json: hypervisor.shared_fs: expected one of \"virtio-fs\", "
+		  "\"virtio-fs-mknod\"" },
+		{ "{\"runtime\":{\"uid_mode\":\"host\"}}",
+		  "c.json: runtime.uid_mode: expected one of \"private\", \"shared\"" },
+		{ "{\"runtime\":{\"seccomp\":\"off\"}}",
+		  "c.json: runtime.seccomp: expected one of \"kill\", \"log\"" },
 		{ "{\"agent\":{},\"agent\":{}}",
 		  "c.json: line 1: the key \"agent\" is there twice" },
 	};
