@@ -24,8 +24,8 @@
 
 enum {
 	DELETE_MS = 2000,
-	FAULT_MS = 120, /* a fault comes within that time after a verb began */
-	VERB_MS = 30000,
+	FAULT_MS = 120,  /* a fault comes within that time after a verb began */
+	VERB_MS = 90000, /* a VM may take its time to boot on a busy machine */
 	EXECS = 3,       /* in a life at most */
 	FDS_MORE = 2,    /* that a process may have at the end of a long life */
 	KIB_MORE = 1024, /* memory likewise */

@@ -58,9 +58,10 @@ static void put_hello(struct buf *out)
 	const struct msg_hello hello = { .version = PROTOCOL_VERSION,
 					 .component = (char *)"proxy",
 					 .release = (char *)"fuzz" };
-	const uint8_t nonce[FRAME_NONCE] = "nonce";
 	CLEANUP(buf_fini) struct buf payload = { 0 };
+	uint8_t nonce[FRAME_NONCE];
 
+	frame_new_nonce(nonce);
 	if (frame_put_hello(&payload, nonce, &hello, NULL) < 0)
 		abort();
 	put_frame(out, 0, FRAME_HELLO, 0, buf_at(&payload), buf_len(&payload));
