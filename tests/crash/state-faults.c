@@ -269,6 +269,7 @@ static void try_pid_reuse(void)
 	if (bystander == 0)
 		for (;;)
 			pause();
+	usleep(50000); /* start times are told in hundredths of a second */
 	make_running();
 	end_all_processes();
 	snprintf(path, sizeof(path), "%s/c1/state.json", stage.root);
