@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/deadline.h"
 
@@ -33,8 +34,11 @@ static int touch_handles(uv_loop_t *loop)
 
 int loop_start(uv_loop_t *loop, struct error *err)
 {
-	int r = uv_loop_init(loop);
+	int r;
 
+	/* libuv 1.50 would use io_uring, which is a way around the filters that we load later. */
+	setenv("UV_USE_IO_URING", "0", 1);
+	r = uv_loop_init(loop);
 	if (r < 0)
 		return error_set(err, -r, "event loop");
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)

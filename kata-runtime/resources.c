@@ -105,6 +105,9 @@ static int add_cpu(struct resources *to, const struct spec_resources *limits, st
 		r = add(to, "cpu.max", false, err, "max %" PRIu64, period);
 	if (r == 0 && limits->cpu_burst > 0)
 		r = add(to, "cpu.max.burst", false, err, "%" PRId64, limits->cpu_burst);
+	if (r == 0 && limits->has_cpu_idle && limits->cpu_idle != 0 && limits->cpu_idle != 1)
+		return error_say(err, EINVAL, "cpu.idle is %" PRId64 ": expected 0 or 1",
+				 limits->cpu_idle);
 	if (r == 0 && limits->has_cpu_idle)
 		r = add(to, "cpu.idle", true, err, "%" PRId64, limits->cpu_idle);
 	/* The host's processor and node numbers; the guest takes those that it has. */
@@ -142,7 +145,8 @@ static int add_lists(struct resources *to, const struct spec_resources *limits, 
 
 		if (str_format(file, sizeof(file), "hugetlb.%s.max", huge->size) < 0)
 			return error_set(err, ENAMETOOLONG, "huge pages of %s", huge->size);
-		r = add(to, file, true, err, "%" PRIu64, huge->limit);
+		/* Engines forbid all sizes of the host; the guest may have fewer of them. */
+		r = add(to, file, huge->limit == 0, err, "%" PRIu64, huge->limit);
 	}
 	for (uint32_t i = 0; r == 0 && i < limits->n_unified; i++)
 		r = add(to, limits->unified[i].name, false, err, "%s", limits->unified[i].value);

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/deadline.h"
@@ -56,6 +57,19 @@ Test(loop, ends_when_nothing_is_left)
 	uv_timer_start(&timer, close_it, 1, 0);
 	cr_assert_eq(loop_run(&loop, 100, &err), 0, "%s", err.text);
 	cr_assert_eq(closed, 1);
+}
+
+/* libuv reads it when its first loop is made. */
+Test(loop, has_no_io_uring)
+{
+	const char *value;
+	uv_loop_t loop;
+	struct error err;
+
+	cr_assert_eq(loop_start(&loop, &err), 0);
+	value = getenv("UV_USE_IO_URING");
+	cr_expect(value != NULL && strcmp(value, "0") == 0);
+	cr_assert_eq(loop_run(&loop, 100, &err), 0, "%s", err.text);
 }
 
 Test(loop, runs_close_callbacks_after_stop)

@@ -73,7 +73,8 @@ static const struct {
 	{ "{\"pids\":{\"limit\":-1}}", "pids.max=max" },
 	{ "{\"blockIO\":{\"weight\":10}}", "io.bfq.weight?=10;io.weight?=1" },
 	{ "{\"blockIO\":{\"weight\":1000}}", "io.bfq.weight?=1000;io.weight?=10000" },
-	{ "{\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":9}]}", "hugetlb.2MB.max?=9" },
+	{ "{\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":9}]}", "hugetlb.2MB.max=9" },
+	{ "{\"hugepageLimits\":[{\"pageSize\":\"1GB\",\"limit\":0}]}", "hugetlb.1GB.max?=0" },
 	{ "{\"unified\":{\"memory.high\":\"1\",\"hugetlb.1GB.max\":\"0\"}}",
 	  "memory.high=1;hugetlb.1GB.max=0" },
 };
@@ -104,6 +105,8 @@ static const struct {
 	  "a limit of swap needs one of memory beside it" },
 	{ "{\"memory\":{\"limit\":6,\"swap\":5}}",
 	  "the limit of memory and swap together (5) is below that of memory (6)" },
+	{ "{\"cpu\":{\"idle\":2}}", "cpu.idle is 2: expected 0 or 1" },
+	{ "{\"cpu\":{\"idle\":-1}}", "cpu.idle is -1: expected 0 or 1" },
 	{ "{\"blockIO\":{\"weight\":9}}", "a block I/O weight of 9 is not from 10 to 1000" },
 	{ "{\"blockIO\":{\"weight\":1001}}", "r: blockIO.weight: 1001 is over 1000" },
 	{ "{\"hugepageLimits\":[{\"pageSize\":\"../x\"}]}",
