@@ -36,7 +36,7 @@ int loop_start(uv_loop_t *loop, struct error *err)
 {
 	int r;
 
-	/* libuv 1.50 would use io_uring, which is a way around the filters that we load later. */
+	/* io_uring is a way around the filters that are loaded later. */
 	setenv("UV_USE_IO_URING", "0", 1);
 	r = uv_loop_init(loop);
 	if (r < 0)

@@ -14,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "common/fdpass.h"
+#include "common/filter.h"
 #include "common/launch.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -133,7 +134,9 @@ static int prepare(struct shim_params *params, struct stdio *stdio, uv_loop_t *l
 	if (params->signals < 0)
 		return params->signals;
 	params->controlling = take_terminal();
-	r = loop_start(loop, err);
+	r = filter_load(FILTER_SHIM_START, seccomp_log, err);
+	if (r == 0)
+		r = loop_start(loop, err);
 	return r < 0 ? r : confine((uid_t)uid, seccomp_log, err);
 }
 
