@@ -175,7 +175,8 @@ static int drop(uid_t uid_base, struct error *err)
 		return error_say(err, EPERM, "become uid %u", uid);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set(err, errno, "prctl");
-	capng_get_caps_process();
+	if (capng_get_caps_process() < 0)
+		return error_say(err, EPERM, "read the own capabilities");
 	capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN);
 	if (getuid() != uid || geteuid() != uid || getgid() != uid ||
 	    capng_have_capabilities(CAPNG_SELECT_ALL) != CAPNG_NONE)
