@@ -132,8 +132,11 @@ static void judge_container(const struct cause_facts *facts, char line[CAUSE_LIN
 
 void cause_judge(const struct cause_facts *facts, char line[CAUSE_LINE_SIZE])
 {
+	const char *first;
+
 	line[0] = '\0';
-	if (facts->vm_ended)
+	/* The monitor writes who ended first, and lives for a moment more. */
+	if (facts->vm_ended || find_first(facts->text, &first) > 0)
 		judge_vm(facts, line);
 	else if (facts->stopped)
 		judge_container(facts, line);

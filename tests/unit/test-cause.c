@@ -28,6 +28,8 @@ Test(cause, headlines)
 		  "qemu signal 9" },
 		{ { .text = "qemu signal 9\n", .vm_ended = true, .host_oom = true },
 		  "host OOM: qemu signal 9" },
+		{ { .text = "qemu signal 9\n", .stopped = true, .host_oom = true },
+		  "host OOM: qemu signal 9" }, /* the monitor is about to end */
 		{ { .text = "qemu signal 11\n", .vm_ended = true, .host_oom = true },
 		  "qemu signal 11" },
 		{ { .text = PANIC, .vm_ended = true },
