@@ -22,7 +22,10 @@
 enum {
 	FILTER_PRIORITY = 0x4b74, /* "Kt": by it ours are known */
 	INGRESS = 0xffff0000,     /* the qdisc's handle */
-	TRIES = 5,                /* of a list that changes meanwhile */
+};
+
+enum {
+	TRIES = 5, /* of a list that changes meanwhile */
 	BUSY_MS = 2000,
 	PAUSE_MS = 10,
 };
