@@ -208,7 +208,8 @@ int privsep_show_processes(struct error *err)
 {
 	const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
-	if (mount("proc", "/proc", "proc", flags, "hidepid=2") < 0 && errno != ENOENT)
+	if (mount("proc", "/proc", "proc", flags, "hidepid=2") < 0 && errno != ENOENT &&
+	    errno != EPERM)
 		return error_set(err, errno, "mount the own processes");
 	return 0;
 }

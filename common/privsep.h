@@ -155,7 +155,8 @@ int privsep_enter_root(int dirfd, struct error *err);
 /*
  * Mounts the processes of the own pid namespace at /proc, read-only, where the root has such a
  * directory: root finds the process among its like there, who has its uid only sees himself. To
- * be called after privsep_enter_root(), with CAP_SYS_ADMIN.
+ * be called after privsep_enter_root(), with CAP_SYS_ADMIN. Where the kernel lets nobody mount one,
+ * as in a container of somebody else's, the directory stays empty.
  */
 int privsep_show_processes(struct error *err);
 

@@ -17,7 +17,8 @@
 #include "common/log.h"
 #include "common/str.h"
 
-enum { LOOK_MS = 10, WAIT_MS = 10000 };
+/* A timer of 0 ms would run again before the loop looks at its descriptors. */
+enum { TURN_MS = 1, LOOK_MS = 10, WAIT_MS = 10000 };
 
 void vcpus_init(struct vcpus *vcpus, uv_loop_t *loop, const char *dir)
 {
@@ -39,7 +40,10 @@ static bool is_processor(const char *name)
 	       strspn(name + 3, "0123456789") == strlen(name + 3);
 }
 
-/* 1 when it is online, 0 when not. One that cannot be taken offline has no such file. */
+/*
+ * 1 when it is online, 0 when not. The first one, which cannot be taken offline, has no such file;
+ * any other gets it a moment after its directory.
+ */
 static int look(int dir, const char *name, int *ret_fd)
 {
 	char path[280], now = '1';
@@ -49,7 +53,7 @@ static int look(int dir, const char *name, int *ret_fd)
 		return -ENAMETOOLONG;
 	fd = openat(dir, path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT ? 1 : -errno;
+		return errno == ENOENT ? str_eq(name, "cpu0") : -errno;
 	if (read(fd, &now, 1) < 0) {
 		int r = -errno;
 
@@ -66,7 +70,7 @@ static int try_one(int dir, const char *name, bool may_change, bool *ret_changed
 	int r = look(dir, name, &fd);
 
 	*ret_changed = false;
-	if (r != 0 || !may_change)
+	if (r != 0 || fd < 0 || !may_change)
 		return r;
 	if (pwrite(fd, "1", 1, 0) != 1)
 		return -errno;
@@ -119,7 +123,7 @@ static void on_timer(uv_timer_t *timer)
 
 	if (r >= 0 && online < vcpus->wanted) {
 		if (deadline_left_ms(vcpus->deadline) > 0) {
-			uv_timer_start(timer, on_timer, r > 0 ? 0 : LOOK_MS, 0);
+			uv_timer_start(timer, on_timer, r > 0 ? TURN_MS : LOOK_MS, 0);
 			return;
 		}
 		r = error_say(&err, ETIMEDOUT, "%u of %u processors came", online, vcpus->wanted);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -266,9 +267,11 @@ static void try_pid_reuse(void)
 	pid_t bystander = fork();
 	char path[192];
 
-	if (bystander == 0)
+	if (bystander == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
+	}
 	usleep(50000); /* start times are told in hundredths of a second */
 	make_running();
 	end_all_processes();

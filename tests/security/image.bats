@@ -86,7 +86,7 @@ evil() {
 		| length' <<<"$output")" 0
 	jq -e '.[] | select(.process == "worker") | .syscalls <= 40' <<<"$output"
 	jq -e '.[] | select(.process == "shim") | .syscalls <= 45' <<<"$output"
-	jq -e '.[] | select(.process == "QEMU") | .syscalls <= 70 and .root == []' <<<"$output"
+	jq -e '.[] | select(.process == "QEMU") | .syscalls <= 71 and .root == []' <<<"$output"
 }
 
 @test "privs says so when something exceeds the policy" {

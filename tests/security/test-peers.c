@@ -8,10 +8,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -212,6 +214,7 @@ static int start_client(const char *word, pid_t *ret_pid)
 	cr_assert(pipe2(fds, O_CLOEXEC) == 0);
 	*ret_pid = fork();
 	if (*ret_pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(fds[1], STDOUT_FILENO);
 		execl(program, "evil-client", path, word, NULL);
 		_exit(127);
@@ -222,10 +225,13 @@ static int start_client(const char *word, pid_t *ret_pid)
 
 static void end_client(const struct client_case *c, pid_t pid, int fd)
 {
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 	char said[64] = "";
-	ssize_t n = read(fd, said, sizeof(said) - 1);
+	ssize_t n;
 	int status;
 
+	cr_assert_eq(poll(&p, 1, PEER_MS), 1, "%s says nothing", c->word);
+	n = read(fd, said, sizeof(said) - 1);
 	said[n > 0 ? n : 0] = '\0';
 	cr_assert_eq(process_wait_child(pid, deadline_in_ms(PEER_MS), &status, NULL), 0);
 	said[strcspn(said, "\n")] = '\0';

@@ -28,11 +28,15 @@ teardown() {
 
 # another_worker ID PID: is there a worker, and not that one?
 another_worker() {
+	local pid
+
 	pid=$(process "$1" worker) && [[ -n $pid && $pid != "$2" ]]
 }
 
 # crash_worker ID [SIGNAL]: and waits for the next one.
 crash_worker() {
+	local pid
+
 	pid=$(process "$1" worker)
 	kill -s "${2:-KILL}" "$pid"
 	eventually 10 another_worker "$1" "$pid"
@@ -190,14 +194,19 @@ memory_cgroup() {
 }
 
 @test "why: the host's kernel killed QEMU for want of memory" {
-	local limit
+	local limit bytes
 
 	bundle starved sleep 1000
 	start starved
 	limit=$(memory_cgroup "$(process starved qemu)")
 	[[ -n $limit ]] || skip 'no memory controller here'
 	# The guest then takes more; its memory cannot be taken from it.
-	echo $(($(cat "${limit%/*}"/memory.{usage_in_bytes,current} 2>/dev/null) + 4194304)) >"$limit"
+	# Nor may it be swapped out.
+	[[ ! -e ${limit%/*}/memory.swap.max ]] || echo 0 >"${limit%/*}/memory.swap.max"
+	bytes=$(($(cat "${limit%/*}"/memory.{usage_in_bytes,current} 2>/dev/null) + 4194304))
+	echo "$bytes" >"$limit"
+	[[ ! -e ${limit%/*}/memory.memsw.limit_in_bytes ]] ||
+		echo "$bytes" >"${limit%/*}/memory.memsw.limit_in_bytes"
 	runtime exec starved sh -c 'head -c 60m /dev/zero >/dev/shm/more' || true
 	same "$(exit_code starved)" 137
 	expect 0 runtime why starved

@@ -59,7 +59,10 @@ no_container() {
 @test "a service of a swarm is created, scaled, healed and removed" {
 	local id
 
-	docker_begin "$work/d"
+	# In a namespace of its own: what a swarm leaves of its bridges and ports is not the host's.
+	ip netns add "kt-test-$$"
+	ip -n "kt-test-$$" link set lo up
+	docker_begin "$work/d" "kt-test-$$" --bridge none --iptables=false --ip-forward=false
 	docker swarm init --advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:2377 >/dev/null
 	docker service create --quiet --detach --name web --no-resolve-image --env GREETING=hello \
 		--hostname '{{.Task.Slot}}' --restart-delay 0s img \

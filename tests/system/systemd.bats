@@ -108,7 +108,7 @@ property() {
 		same "$(property $scope Delegate)" yes
 		same "$(property $scope ControlGroup)" "/katatest.slice/katatest-a.slice/$scope"
 		has "$(in_systemd cat "/proc/$pid/cgroup")" \
-			"name=systemd:/katatest.slice/katatest-a.slice/$scope"
+			":/katatest.slice/katatest-a.slice/$scope"
 		! has_vm || has "$(<"/proc/$(process one qemu)/cgroup")" "/$scope"
 		expect 0 runtime exec one true
 		expect 0 runtime delete --force one

@@ -52,6 +52,7 @@ Test(vcpus, step_by_step)
 	make(dir, "cpu0", NULL);
 	make(dir, "cpu1", "0\n");
 	make(dir, "cpu2", "1\n");
+	make(dir, "cpu3", NULL); /* just plugged */
 	make(dir, "cpu10", "0\n");
 	make(dir, "cpufreq", "0\n");
 	make(dir, "cpu", "0\n");
