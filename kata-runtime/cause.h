@@ -11,7 +11,7 @@
 
 #include "kata-runtime/store.h"
 
-enum { CAUSE_SIZE = 8192, CAUSE_LINE_SIZE = 1200 };
+enum { CAUSE_SIZE = 32768, CAUSE_LINE_SIZE = 1200 };
 
 /* All lines, printable; "" when there is none. */
 void cause_read(const struct store *store, const struct state *state, char text[CAUSE_SIZE]);

@@ -62,6 +62,8 @@ static int start_scope(struct state *state, struct cgroup *cgroup, pid_t pid, st
 	};
 	int r = systemd_start_scope(SYSTEMD_SOCKET, &scope, deadline_in_ms(START_MS), err);
 
+	if (r == -EEXIST)
+		state->systemd_unit[0] = '\0'; /* somebody else's, and not ours to end */
 	/* Where systemd keeps no cgroups, as in some hierarchies of v1, they are ours. */
 	if (r == 0)
 		r = cgroup_plan_again(cgroup, err);

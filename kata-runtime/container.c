@@ -71,6 +71,12 @@ int container_find_sandbox(const struct store *store, const char *word, char ret
 		r = store_sid(store, word, sid, err);
 	if (r == 0)
 		r = store_read_state(store, sid, &state, err);
+	/* A container's id may look like one, too. */
+	if (r == -ENOENT && str_eq(sid, word)) {
+		r = store_sid(store, word, sid, err);
+		if (r == 0)
+			r = store_read_state(store, sid, &state, err);
+	}
 	if (r == 0)
 		memcpy(ret_sid, state.sandbox, SID_SIZE);
 	if (r == -ENOENT)

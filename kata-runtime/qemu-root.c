@@ -107,6 +107,9 @@ int qemu_root_empty(const struct process_ref *monitor, uid_t uid, struct error *
 	namespace = open_namespace(qemu, err);
 	if (namespace < 0)
 		return namespace;
+	/* The pid may have become another's before it was opened. */
+	if (uid_of(qemu) != uid || !process_alive(monitor->pid, monitor->start_ticks))
+		return error_say(err, ESRCH, "QEMU has ended");
 	r = check_own(namespace, monitor, err);
 	if (r == 0)
 		r = work(namespace, err);

@@ -123,7 +123,7 @@ static void cache_put(const char *cache, const char *path, const struct stat *pr
 	if (cache_line(path, program, kind, line) < 0 ||
 	    str_format(temp, sizeof(temp), "%s.new", cache) < 0)
 		return;
-	/* One name, so that a kill leaves one file at most; who writes it at once writes the same. */
+	/* One name, so that a kill leaves one file at most; two writers write the same. */
 	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return;

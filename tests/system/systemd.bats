@@ -116,6 +116,22 @@ property() {
 	done
 }
 
+@test "a scope that is another container's is not ended by one that cannot have it" {
+	local name
+
+	vm_only
+	for name in one two; do
+		bundle $name sleep 1000
+		edit $name '.linux.cgroupsPath = "katatest-a.slice:kata-test:one"'
+	done
+	runtime run --detach --bundle "$work/one" one </dev/null >"$work/one/out" 2>&1
+	expect 1 runtime run --detach --bundle "$work/two" two </dev/null
+	has "$stderr" 'kata-test-one.scope'
+	same "$(property kata-test-one.scope ActiveState)" active
+	expect 0 runtime exec one true
+	expect 0 runtime delete --force one
+}
+
 @test "docker with the systemd cgroup driver has scopes, and ends them" {
 	local id scope
 

@@ -18,6 +18,7 @@
 #include "common/deadline.h"
 #include "common/process.h"
 #include "common/str.h"
+#include "kata-runtime/container.h"
 #include "kata-runtime/json.h"
 
 static char dir[] = "/tmp/kata-test-store-XXXXXX";
@@ -507,6 +508,26 @@ Test(store, list, .init = make_store, .fini = remove_store)
 	cr_assert(rmdir(stray) == 0);
 	drop("box", good);
 	drop("bad", bad);
+}
+
+/* By its own id, and by a container's, also when that looks like one. */
+Test(store, sandbox_of_a_word, .init = make_store, .fini = remove_store)
+{
+	static const char hex[] = "00112233445566778899aabbccddeeff";
+	struct error err = { 0 };
+	struct state s = { 0 };
+	char sid[SID_SIZE], found[SID_SIZE] = "";
+
+	make(hex, sid);
+	cr_assert(state_init(&s, &store, hex, &err) == 0, "%s", err.text);
+	cr_assert(store_write_state(&store, &s, &err) == 0, "%s", err.text);
+	cr_expect(container_find_sandbox(&store, hex, found, &err) == 0, "%s", err.text);
+	cr_expect_str_eq(found, sid);
+	cr_expect(container_find_sandbox(&store, sid, found, &err) == 0, "%s", err.text);
+	cr_expect_str_eq(found, sid);
+	cr_expect(container_find_sandbox(&store, "nosuch", found, &err) == -ENOENT);
+	state_fini(&s);
+	drop(hex, sid);
 }
 
 static int sum(struct process_ref shim, void *userdata)

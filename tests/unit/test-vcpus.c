@@ -29,7 +29,8 @@ static void make(const char *dir, const char *name, const char *text)
 
 static void drop(const char *dir)
 {
-	static const char *const names[] = { "cpu0", "cpu1", "cpu2", "cpu10", "cpufreq", "cpu" };
+	static const char *const names[] = { "cpu0",  "cpu1",    "cpu2", "cpu3",
+					     "cpu10", "cpufreq", "cpu" };
 	char path[256];
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
