@@ -200,10 +200,10 @@ memory_cgroup() {
 	start starved
 	limit=$(memory_cgroup "$(process starved qemu)")
 	[[ -n $limit ]] || skip 'no memory controller here'
-	# The guest then takes more; its memory cannot be taken from it.
-	# Nor may it be swapped out.
+	# The guest then takes more; its memory cannot be taken from it, and must not be swapped out.
 	[[ ! -e ${limit%/*}/memory.swap.max ]] || echo 0 >"${limit%/*}/memory.swap.max"
-	bytes=$(($(cat "${limit%/*}"/memory.{usage_in_bytes,current} 2>/dev/null) + 4194304))
+	bytes=$(cat "${limit%/*}"/memory.{usage_in_bytes,current} 2>/dev/null || true)
+	bytes=$((bytes + 4194304))
 	echo "$bytes" >"$limit"
 	[[ ! -e ${limit%/*}/memory.memsw.limit_in_bytes ]] ||
 		echo "$bytes" >"${limit%/*}/memory.memsw.limit_in_bytes"
