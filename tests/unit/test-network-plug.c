@@ -8,29 +8,11 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
-#include "tests/fake/fake-qemu.h"
+#include "tests/unit/qmp-fake.h"
 
-enum { SOON_MS = 5000, SHORT_MS = 100 };
-
-#define REFUSED "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": $ID}\r\n"
+enum { SHORT_MS = 100 };
 
 static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 0x1f };
-
-static void open_fake(struct fake_qemu *fake, struct qmp *q, const struct fake_qemu_step *steps,
-		      size_t count)
-{
-	struct error err = { 0 };
-	int fd = fake_qemu_start(fake, steps, count);
-
-	cr_assert(fd >= 0);
-	cr_assert(qmp_open_fd(q, fd, deadline_in_ms(SOON_MS), &err) == 0, "%s", err.text);
-}
-
-static void end_fake(struct fake_qemu *fake, struct qmp *q)
-{
-	qmp_close(q);
-	cr_expect_str_eq(fake_qemu_end(fake), "");
-}
 
 Test(network_plug, plugged)
 {

@@ -14,9 +14,9 @@
 #include "common/error.h"
 #include "common/str.h"
 #include "kata-runtime/qmp.h"
-#include "tests/fake/fake-qemu.h"
+#include "tests/unit/qmp-fake.h"
 
-enum { SOON_MS = 5000, SHORT_MS = 150 };
+enum { SHORT_MS = 150 };
 
 /* --- the parser ------------------------------------------------------------------------------- */
 
@@ -214,23 +214,6 @@ Test(qmp_parser, status)
 }
 
 /* --- the client ------------------------------------------------------------------------------- */
-
-static void open_fake(struct fake_qemu *fake, struct qmp *q, const struct fake_qemu_step *steps,
-		      size_t count)
-{
-	int fd = fake_qemu_start(fake, steps, count);
-	struct error err = { 0 };
-
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(qmp_open_fd(q, fd, deadline_in_ms(SOON_MS), &err), 0, "%s", err.text);
-}
-
-static void end_fake(struct fake_qemu *fake, struct qmp *q)
-{
-	qmp_close(q);
-	qmp_close(q); /* twice is allowed */
-	cr_expect_str_eq(fake_qemu_end(fake), "");
-}
 
 Test(qmp, commands)
 {

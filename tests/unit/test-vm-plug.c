@@ -6,11 +6,10 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
-#include "tests/fake/fake-qemu.h"
+#include "tests/unit/qmp-fake.h"
 
-enum { SOON_MS = 5000, SHORT_MS = 120 };
+enum { SHORT_MS = 120 };
 
-#define REFUSED "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": $ID}\r\n"
 #define RETURN(text) "{\"return\": " text ", \"id\": $ID}\r\n"
 
 #define BASE RETURN("{\"base-memory\": 268435456, \"plugged-memory\": 0}")
@@ -24,22 +23,6 @@ enum { SOON_MS = 5000, SHORT_MS = 120 };
 #define PLACES \
 	RETURN("[" PLACE("2", "") ", " PLACE("1", "") ", " PLACE( \
 		"0", "\"qom-path\": \"/machine/unattached/device[0]\", ") "]")
-
-static void open_fake(struct fake_qemu *fake, struct qmp *q, const struct fake_qemu_step *steps,
-		      size_t count)
-{
-	struct error err = { 0 };
-	int fd = fake_qemu_start(fake, steps, count);
-
-	cr_assert(fd >= 0);
-	cr_assert(qmp_open_fd(q, fd, deadline_in_ms(SOON_MS), &err) == 0, "%s", err.text);
-}
-
-static void end_fake(struct fake_qemu *fake, struct qmp *q)
-{
-	qmp_close(q);
-	cr_expect_str_eq(fake_qemu_end(fake), "");
-}
 
 Test(vm_plug, look)
 {
