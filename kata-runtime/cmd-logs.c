@@ -12,6 +12,7 @@
 #include "common/str.h"
 #include "kata-runtime/cli.h"
 #include "kata-runtime/config.h"
+#include "kata-runtime/container.h"
 #include "kata-runtime/store.h"
 
 #define SUFFIX ".log"
@@ -118,16 +119,16 @@ static int print_sorted(struct records *records, struct error *err)
 static int find_sandbox(const struct cli *cli, const char *word, char sid[SID_SIZE],
 			struct error *err)
 {
-	CLEANUP(state_fini) struct state state = { 0 };
 	struct store store;
 	int r = store_open(&store, cli->root, NULL, false, err);
 
-	if (r == 0 && sid_check(word, NULL) == 0)
+	if (r < 0 || container_find_sandbox(&store, word, sid, NULL) == 0)
+		return r;
+	/* Gone: the word, or what the id would be of its only container. */
+	if (sid_check(word, NULL) == 0)
 		memcpy(sid, word, SID_SIZE);
-	else if (r == 0)
+	else
 		r = store_sid(&store, word, sid, err);
-	if (r == 0 && store_read_state(&store, sid, &state, NULL) == 0)
-		memcpy(sid, state.sandbox, SID_SIZE);
 	return r;
 }
 
