@@ -14,14 +14,19 @@ begin_systemd() {
 		#!/bin/sh
 		set -e
 		mount --make-rprivate /
+		# Below a folder of its own, since systemd adds to the one above the hierarchies (cgroup v1).
+		mkdir "$1/cgroups"
+		[ -e /sys/fs/cgroup/cgroup.procs ] || mount -t tmpfs -o mode=755 tmpfs "$1/cgroups"
 		for dir in $(awk '/ - cgroup2? / { print $5 }' /proc/self/mountinfo); do
 			mkdir "$dir/katatest"
 			[ ! -e "$dir/cpuset.cpus" ] || for file in cpuset.cpus cpuset.mems; do
 				cat "$dir/$file" >"$dir/katatest/$file"
 			done
 			echo $$ >"$dir/katatest/cgroup.procs"
-			mount --bind "$dir/katatest" "$dir"
+			mkdir -p "$1/cgroups${dir#/sys/fs/cgroup}"
+			mount --bind "$dir/katatest" "$1/cgroups${dir#/sys/fs/cgroup}"
 		done
+		mount --move "$1/cgroups" /sys/fs/cgroup
 		mount -t proc proc /proc
 		mount --bind -o ro /proc/sys /proc/sys
 		mount --bind /run /run
@@ -38,7 +43,7 @@ begin_systemd() {
 			--show-status=no
 	END
 	chmod +x "$script"
-	setsid unshare --pid --mount --fork --kill-child "$script" \
+	setsid unshare --pid --mount --fork --kill-child "$script" "$work" \
 		>"$work/systemd.log" 2>&1 3>&- </dev/null &
 	echo $! >"$work/unshare"
 	eventually 60 systemd_runs || { cat "$work/systemd.log" && return 1; }
