@@ -215,6 +215,28 @@ int cgroup_set(int cgroup, const struct msg_cgroup_value *values, uint32_t count
 	return 0;
 }
 
+int cgroup_check_memory(int cgroup, const struct msg_cgroup_value *values, uint32_t count,
+			struct error *err)
+{
+	unsigned long long usage, limit;
+	char text[32];
+	int r;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (strcmp(values[i].file, "memory.max") != 0 ||
+		    sscanf(values[i].value, "%llu", &limit) != 1)
+			continue;
+		r = cgroup_read(cgroup, "memory.current", text, sizeof(text));
+		if (r < 0 || sscanf(text, "%llu", &usage) != 1)
+			return error_set(err, r < 0 ? -r : EINVAL,
+					 "read the container's memory.current");
+		if (usage >= limit)
+			return error_say(err, EBUSY, "rejecting memory limit %llu <= usage %llu",
+					 limit, usage);
+	}
+	return 0;
+}
+
 int cgroup_freeze(int cgroup, bool freeze, struct error *err)
 {
 	int r = write_file(cgroup, "cgroup.freeze", freeze ? "1" : "0");

@@ -38,6 +38,10 @@ int cgroup_pids(int cgroup, pid_t *pids, size_t size, struct error *err);
 int cgroup_set(int cgroup, const struct msg_cgroup_value *values, uint32_t count,
 	       struct error *err);
 
+/* -EBUSY when one of the values is a limit of memory that is below what is in use now. */
+int cgroup_check_memory(int cgroup, const struct msg_cgroup_value *values, uint32_t count,
+			struct error *err);
+
 /* Reads a small file of it: its length, or a negative errno. text ends in a NUL. */
 int cgroup_read(int cgroup, const char *name, char *text, size_t size);
 

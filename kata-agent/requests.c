@@ -181,6 +181,8 @@ static int on_update(struct client_request *request, const void *body, struct er
 	struct container *container;
 	int r = container_find(request->client->agent, update->container, &container, err);
 
+	if (r == 0 && update->check_memory)
+		r = cgroup_check_memory(container->cgroup, update->cgroup, update->n_cgroup, err);
 	return r < 0 ? r : cgroup_set(container->cgroup, update->cgroup, update->n_cgroup, err);
 }
 

@@ -91,7 +91,25 @@ static int make_room(const struct cli *cli, const struct store *store, struct st
 	return r < 0 ? r : vm_grow(store, state, &config, decoder, err);
 }
 
-int container_update(const struct cli *cli, const char *id, const struct spec_resources *limits,
+static void warn(const char *what, void *userdata)
+{
+	(void)userdata;
+	log_warning("update asks for what this version does not apply", KV_S("field", what));
+}
+
+/* Limits that the kernel takes together: the state keeps those that update may leave out. */
+static void complete(struct spec_resources *limits, struct state *state)
+{
+	struct resources_now now = { .memory = state->memory_limit,
+				     .cpu_quota = state->cpu_quota,
+				     .cpu_period = state->cpu_period };
+
+	resources_complete(limits, &now);
+	state->cpu_quota = now.cpu_quota;
+	state->cpu_period = now.cpu_period;
+}
+
+int container_update(const struct cli *cli, const char *id, struct spec_resources *limits,
 		     struct error *err)
 {
 	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
@@ -104,8 +122,11 @@ int container_update(const struct cli *cli, const char *id, const struct spec_re
 
 	if (r == 0 && container_status(&state) == STATUS_STOPPED)
 		r = error_say(err, EINVAL, "container not running");
-	if (r == 0)
-		r = resources_make(limits, &resources, err);
+	if (r < 0)
+		return r;
+	spec_resources_warnings(limits, warn, NULL);
+	complete(limits, &state);
+	r = resources_make(limits, &resources, err);
 	if (r == 0)
 		r = sandbox_connect(&store, &state, &decoder, deadline_in_ms(AGENT_MS), err);
 	if (r == 0)
@@ -114,6 +135,7 @@ int container_update(const struct cli *cli, const char *id, const struct spec_re
 		return r;
 	update.cgroup = resources.values;
 	update.n_cgroup = resources.n_values;
+	update.check_memory = limits->check_before_update;
 	r = decoder_request(&decoder, MSG_UPDATE, &update, deadline_in_ms(AGENT_MS), NULL, NULL,
 			    err);
 	if (r < 0)

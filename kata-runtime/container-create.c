@@ -32,6 +32,7 @@
 #include "kata-runtime/process-io.h"
 #include "kata-runtime/qemu-root.h"
 #include "kata-runtime/resolver.h"
+#include "kata-runtime/resources.h"
 #include "kata-runtime/sandbox.h"
 #include "kata-runtime/share.h"
 #include "kata-runtime/shim.h"
@@ -280,6 +281,7 @@ static int join_vm(struct creation *c, struct error *err)
 static int record(struct creation *c, const char *id, struct error *err)
 {
 	struct state *state = &c->state;
+	struct resources_now limits = { 0 };
 	int r = store_open(&c->store, c->cli->root, NULL, true, err);
 
 	if (r == 0)
@@ -304,6 +306,9 @@ static int record(struct creation *c, const char *id, struct error *err)
 	state->seccomp_log = c->config.runtime.seccomp == SECCOMP_LOG;
 	state->pause = c->pod.pause;
 	vm_demand_limits(&c->spec->resources, &state->memory_limit, &state->cpu_milli);
+	resources_complete(&c->spec->resources, &limits);
+	state->cpu_quota = limits.cpu_quota;
+	state->cpu_period = limits.cpu_period;
 	c->on_disk = true;
 	if (c->pod.member)
 		r = copy_sandbox(state, &c->pod.sandbox, err);

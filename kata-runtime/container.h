@@ -51,7 +51,7 @@ int container_pause(const struct cli *cli, const char *id, struct error *err);
 int container_resume(const struct cli *cli, const char *id, struct error *err);
 
 /* Changes limits; what is unset in limits stays. The VM keeps its size. */
-int container_update(const struct cli *cli, const char *id, const struct spec_resources *limits,
+int container_update(const struct cli *cli, const char *id, struct spec_resources *limits,
 		     struct error *err);
 
 /* Sends a signal: -ESRCH "container not running" when it has stopped, unless all. */

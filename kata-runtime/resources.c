@@ -101,7 +101,8 @@ static int add_cpu(struct resources *to, const struct spec_resources *limits, st
 	if (r == 0 && limits->cpu_quota > 0)
 		r = add(to, "cpu.max", false, err, "%" PRId64 " %" PRIu64, limits->cpu_quota,
 			period);
-	if (r == 0 && limits->cpu_quota < 0)
+	if (r == 0 &&
+	    (limits->cpu_quota < 0 || (limits->cpu_quota == 0 && limits->cpu_period != 0)))
 		r = add(to, "cpu.max", false, err, "max %" PRIu64, period);
 	if (r == 0 && limits->cpu_burst > 0)
 		r = add(to, "cpu.max.burst", false, err, "%" PRId64, limits->cpu_burst);
@@ -198,6 +199,22 @@ int resources_make(const struct spec_resources *limits, struct resources *ret, s
 	if (r < 0)
 		resources_fini(ret);
 	return r;
+}
+
+void resources_complete(struct spec_resources *limits, struct resources_now *now)
+{
+	if (limits->memory_limit == 0 && limits->memory_swap > 0)
+		limits->memory_limit = (int64_t)now->memory;
+	if (limits->cpu_quota == 0 && limits->cpu_period != 0)
+		limits->cpu_quota = (int64_t)now->cpu_quota;
+	if (limits->cpu_quota != 0 && limits->cpu_period == 0)
+		limits->cpu_period = now->cpu_period;
+	if (limits->memory_limit != 0)
+		now->memory = limits->memory_limit > 0 ? (uint64_t)limits->memory_limit : 0;
+	if (limits->cpu_quota != 0)
+		now->cpu_quota = limits->cpu_quota > 0 ? (uint64_t)limits->cpu_quota : 0;
+	if (limits->cpu_period != 0)
+		now->cpu_period = limits->cpu_period;
 }
 
 void resources_fini(struct resources *resources)

@@ -22,6 +22,18 @@ struct resources {
  */
 int resources_make(const struct spec_resources *limits, struct resources *ret, struct error *err);
 
+/* The limits of a container that the kernel takes together with others: 0 when there is none. */
+struct resources_now {
+	uint64_t memory, cpu_quota, cpu_period;
+};
+
+/*
+ * For update: puts beside limits that are there those of now that the kernel takes together with
+ * them, so that these stay as they are: a quota and its period, swap and memory. Then *now is what
+ * will be.
+ */
+void resources_complete(struct spec_resources *limits, struct resources_now *now);
+
 /* Also for CLEANUP(). */
 void resources_fini(struct resources *resources);
 

@@ -146,7 +146,7 @@ int spec_read_linux(const struct json_at *at, struct spec *spec, struct error *e
 	    (r = spec_read_pairs(&member, &spec->sysctl, &spec->n_sysctl, err)) < 0)
 		return r;
 	if (json_member(at, "resources", &member) &&
-	    (r = spec_read_resources(&member, &spec->resources, &spec->unapplied, err)) < 0)
+	    (r = spec_read_resources(&member, &spec->resources, err)) < 0)
 		return r;
 	if (json_member(at, "seccomp", &member) &&
 	    (r = spec_read_seccomp(&member, &spec->seccomp, err)) < 0)

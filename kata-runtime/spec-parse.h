@@ -26,11 +26,10 @@ int spec_read_scheduling(const struct json_at *at, struct spec_process *ret, str
 int spec_read_namespaces(const struct json_at *at, struct spec *spec, struct error *err);
 
 /*
- * Linux resource limits. One that no cgroup2 of a guest has is refused, or goes to unapplied when
- * nothing there could differ by it.
+ * Linux resource limits. One that no cgroup2 of a guest has is refused, or noted when nothing there
+ * could differ by it, as what is not known is.
  */
-int spec_read_resources(const struct json_at *at, struct spec_resources *ret,
-			struct wire_strings *unapplied, struct error *err);
+int spec_read_resources(const struct json_at *at, struct spec_resources *ret, struct error *err);
 
 /* The profile: what this version cannot give (notification) is refused. */
 int spec_read_seccomp(const struct json_at *at, struct spec_seccomp *ret, struct error *err);

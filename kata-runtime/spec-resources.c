@@ -38,6 +38,7 @@ static const struct {
 	{ "memory", "swappiness", GIVEN, NULL },
 	{ "memory", "disableOOMKiller", FLAG, "cgroup2, which the guest has, cannot do that" },
 	{ "cpu", "realtimeRuntime", NUMBER, "the guest's kernel shares out no real-time" },
+	{ "cpu", "realtimePeriod", LIMIT, NULL },
 	{ "blockIO", "leafWeight", LIMIT, "cgroup2, which the guest has, knows no leaf weight" },
 	{ "blockIO", "weightDevice", LIST, NO_BLOCK_DEVICE },
 	{ "blockIO", "throttleReadBpsDevice", LIST, NO_BLOCK_DEVICE },
@@ -75,6 +76,45 @@ static int is_real(const struct json_at *at, enum kind kind, struct error *err)
 		return r < 0 ? r : spec_says(at);
 	}
 	return 0;
+}
+
+/* useHierarchy: cgroup2 knows nothing else. */
+static const struct {
+	const char *section; /* "": all of it */
+	const char *const known[16];
+} sections[] = {
+	{ "",
+	  { "devices", "memory", "cpu", "pids", "blockIO", "hugepageLimits", "network", "rdma",
+	    "unified" } },
+	{ "memory",
+	  { "limit", "reservation", "swap", "kernel", "kernelTCP", "swappiness", "disableOOMKiller",
+	    "useHierarchy", "checkBeforeUpdate" } },
+	{ "cpu",
+	  { "shares", "quota", "burst", "period", "realtimeRuntime", "realtimePeriod", "cpus",
+	    "mems", "idle" } },
+	{ "pids", { "limit" } },
+	{ "blockIO",
+	  { "weight", "leafWeight", "weightDevice", "throttleReadBpsDevice",
+	    "throttleWriteBpsDevice", "throttleReadIOPSDevice", "throttleWriteIOPSDevice" } },
+	{ "network", { "classID", "priorities" } },
+};
+
+/* What the specification has since got, wherever it stands. */
+static int note_unknown(const struct json_at *at, struct wire_strings *unapplied, struct error *err)
+{
+	struct json_at section;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(sections); i++) {
+		if (sections[i].section[0] == '\0')
+			section = *at;
+		else if (!json_member(at, sections[i].section, &section))
+			continue;
+		r = json_need_object(&section, err);
+		if (r == 0)
+			r = spec_note_unknown(unapplied, &section, sections[i].known, err);
+	}
+	return r;
 }
 
 static int note_unapplied(const struct json_at *at, struct wire_strings *unapplied,
@@ -129,7 +169,9 @@ static int read_memory(const struct json_at *at, struct spec_resources *ret, str
 	if (r <= 0 || (r = get_limit(&memory, "limit", &ret->memory_limit, err)) < 0 ||
 	    (r = get_limit(&memory, "reservation", &ret->memory_reservation, err)) < 0)
 		return r;
-	return get_limit(&memory, "swap", &ret->memory_swap, err);
+	if ((r = get_limit(&memory, "swap", &ret->memory_swap, err)) < 0)
+		return r;
+	return json_get_bool(&memory, "checkBeforeUpdate", &ret->check_before_update, err);
 }
 
 static int read_cpu(const struct json_at *at, struct spec_resources *ret, struct error *err)
@@ -277,8 +319,7 @@ static int read_device_rules(const struct json_at *at, struct spec_resources *re
 	return r;
 }
 
-int spec_read_resources(const struct json_at *at, struct spec_resources *ret,
-			struct wire_strings *unapplied, struct error *err)
+int spec_read_resources(const struct json_at *at, struct spec_resources *ret, struct error *err)
 {
 	struct json_at section;
 	int r = json_need_object(at, err);
@@ -293,13 +334,13 @@ int spec_read_resources(const struct json_at *at, struct spec_resources *ret,
 	if (r < 0 || (r = read_hugepages(at, ret, err)) < 0 ||
 	    (r = read_unified(at, ret, err)) < 0 || (r = read_device_rules(at, ret, err)) < 0)
 		return r;
-	return note_unapplied(at, unapplied, err);
+	r = note_unapplied(at, &ret->unapplied, err);
+	return r < 0 ? r : note_unknown(at, &ret->unapplied, err);
 }
 
 int spec_load_resources(int fd, const char *name, struct spec_resources *ret, struct error *err)
 {
 	CLEANUP(json_freep) struct json_object *object = NULL;
-	CLEANUP(json_strings_fini) struct wire_strings unapplied = { 0 };
 	CLEANUP(freep) char *text = NULL;
 	struct json_at root;
 	size_t len;
@@ -312,7 +353,7 @@ int spec_load_resources(int fd, const char *name, struct spec_resources *ret, st
 	if (r < 0)
 		return r;
 	root = json_root(name, object);
-	return spec_read_resources(&root, ret, &unapplied, err);
+	return spec_read_resources(&root, ret, err);
 }
 
 void spec_resources_fini(struct spec_resources *resources)
@@ -324,5 +365,6 @@ void spec_resources_fini(struct spec_resources *resources)
 	free(resources->hugepages);
 	spec_pairs_free(resources->unified, resources->n_unified);
 	free(resources->device_rules);
+	json_strings_fini(&resources->unapplied);
 	*resources = (struct spec_resources){ 0 };
 }

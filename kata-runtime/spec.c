@@ -343,6 +343,18 @@ static int refuse_vm(const struct json_at *at, struct error *err)
 	return 0;
 }
 
+/* runc's words: without a namespace of the container's own the names would be those of others. */
+static int check_names(const struct json_at *at, const struct spec *spec, struct error *err)
+{
+	const char *key = spec->hostname[0] != '\0' ? "hostname" : "domainname";
+	struct json_at name = { .file = at->file, .up = at, .key = key };
+
+	if (spec->namespaces[NAMESPACE_UTS].wanted ||
+	    (spec->hostname[0] == '\0' && spec->domainname[0] == '\0'))
+		return 0;
+	return json_error(&name, err, "unable to set %s without a private UTS namespace", key);
+}
+
 static int read_document(const struct json_at *at, struct spec *spec, struct error *err)
 {
 	static const char *const known[] = { "ociVersion", "process", "root",        "hostname",
@@ -368,9 +380,9 @@ static int read_document(const struct json_at *at, struct spec *spec, struct err
 		if (r < 0)
 			return r;
 	}
-	if (json_member(at, "linux", &member))
-		r = spec_read_linux(&member, spec, err);
-	return r < 0 ? r : 0;
+	if (json_member(at, "linux", &member) && (r = spec_read_linux(&member, spec, err)) < 0)
+		return r;
+	return check_names(at, spec, err);
 }
 
 int spec_parse(const char *name, const char *bundle, const char *text, size_t len,
@@ -438,9 +450,17 @@ void spec_process_warnings(const struct spec_process *process, spec_warn_fn *war
 		warn(process->unapplied.items[i], userdata);
 }
 
+void spec_resources_warnings(const struct spec_resources *resources, spec_warn_fn *warn,
+			     void *userdata)
+{
+	for (uint32_t i = 0; i < resources->unapplied.count; i++)
+		warn(resources->unapplied.items[i], userdata);
+}
+
 void spec_warnings(const struct spec *spec, spec_warn_fn *warn, void *userdata)
 {
 	spec_process_warnings(&spec->process, warn, userdata);
+	spec_resources_warnings(&spec->resources, warn, userdata);
 	for (uint32_t i = 0; i < spec->unapplied.count; i++)
 		warn(spec->unapplied.items[i], userdata);
 	/* Who sends these expects another machine than there will be. */

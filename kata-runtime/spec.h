@@ -139,8 +139,9 @@ struct spec_hugepage_limit {
  */
 struct spec_resources {
 	int64_t memory_limit, memory_reservation, memory_swap; /* bytes; swap: with memory */
-	uint64_t cpu_shares, cpu_period;                       /* period: microseconds */
-	int64_t cpu_quota, cpu_burst;                          /* microseconds a period */
+	bool check_before_update;        /* of memory: not below what is used */
+	uint64_t cpu_shares, cpu_period; /* period: microseconds */
+	int64_t cpu_quota, cpu_burst;    /* microseconds a period */
 	bool has_cpu_idle;
 	int64_t cpu_idle;
 	char *cpus, *mems;
@@ -152,6 +153,7 @@ struct spec_resources {
 	uint32_t n_unified;
 	struct spec_device_rule *device_rules;
 	uint32_t n_device_rules;
+	struct wire_strings unapplied; /* see spec_warnings() */
 };
 
 /* linux.seccomp in the numbers of libseccomp. */
@@ -263,5 +265,7 @@ const char *spec_seccomp_word(enum spec_seccomp_words kind, size_t i);
 typedef void spec_warn_fn(const char *what, void *userdata);
 void spec_warnings(const struct spec *spec, spec_warn_fn *warn, void *userdata);
 void spec_process_warnings(const struct spec_process *process, spec_warn_fn *warn, void *userdata);
+void spec_resources_warnings(const struct spec_resources *resources, spec_warn_fn *warn,
+			     void *userdata);
 
 #endif

@@ -191,6 +191,8 @@ int state_format(const struct state *state, char **ret_text, struct error *err)
 	add_u64(o, "owner", state->owner);
 	add_u64(o, "memory_limit", state->memory_limit);
 	add_u64(o, "cpu_milli", state->cpu_milli);
+	add_u64(o, "cpu_quota", state->cpu_quota);
+	add_u64(o, "cpu_period", state->cpu_period);
 	json_object_object_add(o, "pause", json_object_new_boolean(state->pause));
 	json_object_object_add(o, "terminal", json_object_new_boolean(state->terminal));
 	json_object_object_add(o, "seccomp_log", json_object_new_boolean(state->seccomp_log));
@@ -304,6 +306,10 @@ static int get_numbers(const struct json_at *at, struct state *state, struct err
 		r = json_get_u64(at, "memory_limit", UINT64_MAX, &state->memory_limit, err);
 	if (r >= 0)
 		r = json_get_u64(at, "cpu_milli", UINT64_MAX, &state->cpu_milli, err);
+	if (r >= 0)
+		r = json_get_u64(at, "cpu_quota", UINT64_MAX, &state->cpu_quota, err);
+	if (r >= 0)
+		r = json_get_u64(at, "cpu_period", UINT64_MAX, &state->cpu_period, err);
 	if (r >= 0)
 		r = json_get_bool(at, "pause", &state->pause, err);
 	if (r >= 0)

@@ -80,6 +80,8 @@ struct state {
 	uint32_t owner;        /* uid of who created it */
 	uint64_t memory_limit; /* bytes; 0: none */
 	uint64_t cpu_milli;    /* its quota, in thousandths of a processor; 0: none */
+	uint64_t cpu_quota;    /* and in microseconds of a period; 0: none */
+	uint64_t cpu_period;   /* microseconds; 0: the kernel's own */
 	bool pause;            /* a pod's sandbox container, which does nothing */
 	bool terminal;
 	bool seccomp_log; /* the VM was made with runtime.seccomp = "log" */

@@ -240,6 +240,21 @@ cgroup_files() {
 	expect 0 runtime update --pids-limit -1 --cpu-share 2048 change
 	expect 0 cgroup_files change cpu.weight pids.max
 	same "$output" '79;max;'
+	# A quota and its period, memory and swap: what is left out stays.
+	expect 0 runtime update --cpu-period 100000 change
+	expect 0 runtime update --memory-swap 200m change
+	expect 0 cgroup_files change memory.max memory.swap.max cpu.max
+	same "$output" '134217728;75497472;25000 100000;'
+	expect 0 runtime update --cpu-quota 30000 change
+	expect 0 cgroup_files change cpu.max
+	same "$output" '30000 100000;'
+	expect 1 runtime update --resources - change \
+		<<<'{ "memory": { "limit": 4096, "checkBeforeUpdate": true } }'
+	has "$stderr" 'rejecting memory limit 4096 <= usage'
+	expect 0 cgroup_files change memory.max
+	same "$output" '134217728;'
+	expect 0 runtime update --resources - change \
+		<<<'{ "memory": { "limit": 100663296, "checkBeforeUpdate": true } }'
 	expect 1 runtime update --memory 10x change
 	has "$stderr" --memory 10x
 	expect 1 runtime update --memory-swap 1m change

@@ -25,7 +25,7 @@ static int make(const char *mounts, const char *linux_part, struct spec **ret_sp
 			 "{\"ociVersion\":\"1.0.2\",\"process\":{\"args\":[\"sh\"],\"cwd\":\"/w\","
 			 "\"user\":{\"uid\":7,\"gid\":8,\"additionalGids\":[9,10]},"
 			 "\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"soft\":5,\"hard\":6}]},"
-			 "\"root\":{\"path\":\"/r\",\"readonly\":true},\"hostname\":\"h\","
+			 "\"root\":{\"path\":\"/r\",\"readonly\":true},"
 			 "\"mounts\":[%s],\"linux\":{%s}}",
 			 mounts, linux_part);
 

@@ -65,7 +65,7 @@ static const struct {
 	{ "{\"cpu\":{\"quota\":50000,\"period\":100000}}", "cpu.max=50000 100000" },
 	{ "{\"cpu\":{\"quota\":50000}}", "cpu.max=50000 100000" },
 	{ "{\"cpu\":{\"quota\":-1,\"period\":20000}}", "cpu.max=max 20000" },
-	{ "{\"cpu\":{\"period\":20000}}", "" },
+	{ "{\"cpu\":{\"period\":20000}}", "cpu.max=max 20000" },
 	{ "{\"cpu\":{\"burst\":7,\"idle\":1}}", "cpu.max.burst=7;cpu.idle?=1" },
 	{ "{\"cpu\":{\"cpus\":\"0-3\",\"mems\":\"0\"}}", "cpuset.cpus?=0-3;cpuset.mems?=0" },
 	{ "{\"cpu\":{\"cpus\":\"\",\"mems\":\"\"}}", "" },
@@ -92,6 +92,55 @@ Test(resources, conversions)
 		print(&resources, text, sizeof(text));
 		cr_expect_str_eq(text, conversions[i].wanted, "%s gives %s", conversions[i].json,
 				 text);
+	}
+}
+
+Test(resources, completes_what_update_leaves_out)
+{
+	static const struct {
+		const char *json;
+		struct resources_now now;
+		const char *wanted;
+		struct resources_now then;
+	} cases[] = {
+		{ "{\"cpu\":{\"period\":50000}}",
+		  { 0, 20000, 100000 },
+		  "cpu.max=20000 50000",
+		  { 0, 20000, 50000 } },
+		{ "{\"cpu\":{\"quota\":7000}}",
+		  { 0, 20000, 50000 },
+		  "cpu.max=7000 50000",
+		  { 0, 7000, 50000 } },
+		{ "{\"cpu\":{\"quota\":-1}}", { 5, 20000, 0 }, "cpu.max=max 100000", { 5, 0, 0 } },
+		{ "{\"cpu\":{\"period\":50000}}", { 0 }, "cpu.max=max 50000", { 0, 0, 50000 } },
+		{ "{\"memory\":{\"swap\":300}}",
+		  { 100, 0, 0 },
+		  "memory.swap.max?=200;memory.max=100",
+		  { 100, 0, 0 } },
+		{ "{\"memory\":{\"limit\":-1}}",
+		  { 100, 0, 0 },
+		  "memory.swap.max?=max;memory.max=max",
+		  { 0, 0, 0 } },
+		{ "{\"pids\":{\"limit\":2}}", { 1, 2, 3 }, "pids.max=2", { 1, 2, 3 } },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(spec_resources_fini) struct spec_resources limits;
+		CLEANUP(resources_fini) struct resources resources = { 0 };
+		struct resources_now now = cases[i].now;
+		struct error err = { 0 };
+		char text[1024];
+
+		cr_assert(load(cases[i].json, &limits, &err) == 0, "%zu: %s", i, err.text);
+		resources_complete(&limits, &now);
+		cr_assert(resources_make(&limits, &resources, &err) == 0, "%zu: %s", i, err.text);
+		print(&resources, text, sizeof(text));
+		cr_expect_str_eq(text, cases[i].wanted, "%s gives %s", cases[i].json, text);
+		cr_expect(now.memory == cases[i].then.memory &&
+				  now.cpu_quota == cases[i].then.cpu_quota &&
+				  now.cpu_period == cases[i].then.cpu_period,
+			  "%s: %lu %lu %lu", cases[i].json, now.memory, now.cpu_quota,
+			  now.cpu_period);
 	}
 }
 

@@ -27,6 +27,7 @@
 #define WITH_LINUX(more) DOCUMENT("\"linux\":{" more "}")
 
 #define LIMIT(section, more) WITH_LINUX("\"resources\":{\"" section "\":{" more "}}")
+#define UTS_NS "\"linux\":{\"namespaces\":[{\"type\":\"uts\"}]}"
 #define USER_NS "\"namespaces\":[{\"type\":\"user\"}]"
 #define MAP(container, host, size) \
 	"{\"containerID\":" container ",\"hostID\":" host ",\"size\":" size "}"
@@ -52,6 +53,11 @@ Test(spec, refuses)
 		{ "{\"ociVersion\":\"1.0\"," PROCESS ",\"root\":{}}",
 		  "config.json: root.path: expected a path" },
 		{ DOCUMENT("\"hostname\":1"), "config.json: hostname: expected a string" },
+		{ DOCUMENT("\"hostname\":\"x\""),
+		  "config.json: hostname: unable to set hostname without a private UTS namespace" },
+		{ DOCUMENT("\"domainname\":\"x\",\"linux\":{\"namespaces\":[{\"type\":\"ipc\"}]}"),
+		  "config.json: domainname: unable to set domainname without a private UTS "
+		  "namespace" },
 		{ DOCUMENT("\"mounts\":{}"), "config.json: mounts: expected a list" },
 		{ DOCUMENT("\"mounts\":[1]"), "config.json: mounts[0]: expected an object" },
 		{ DOCUMENT("\"mounts\":[{}]"), "config.json: mounts[0]: destination is missing" },
@@ -247,8 +253,11 @@ Test(spec, names_what_is_not_applied)
 	static const struct {
 		const char *text, *warnings;
 	} cases[] = {
-		{ DOCUMENT("\"hostname\":\"x\""), "" },
-		{ DOCUMENT("\"domainname\":\"x\""), "" },
+		{ DOCUMENT("\"hostname\":\"x\"," UTS_NS), "" },
+		{ DOCUMENT("\"domainname\":\"x\"," UTS_NS), "" },
+		{ DOCUMENT("\"hostname\":\"x\",\"linux\":{\"namespaces\":[{\"type\":\"uts\","
+			   "\"path\":\"/proc/1/ns/uts\"}]}"),
+		  "" },
 		{ DOCUMENT("\"domainname\":\"\",\"windows\":null,\"vm\":{}"), "" },
 		{ DOCUMENT("\"zos\":{\"a\":1}"), "zos " },
 		{ DOCUMENT("\"hooks\":{\"startContainer\":[{\"path\":\"/"
@@ -286,6 +295,16 @@ Test(spec, names_what_is_not_applied)
 			     "\"hugepageLimits\":[{\"pageSize\":\"2MB\"}],"
 			     "\"unified\":{\"a.b\":\"b\"}}"),
 		  "linux.resources.memory.kernel linux.resources.memory.swappiness " },
+		/* useHierarchy: the guest's cgroup2 knows nothing else. */
+		{ WITH_LINUX(
+			  "\"resources\":{\"memory\":{\"useHierarchy\":true,\"checkBeforeUpdate\":"
+			  "true,\"newer\":1},\"cpu\":{\"realtimePeriod\":9,\"newer\":1},\"pids\":{"
+			  "\"newer\":1},\"blockIO\":{\"newer\":1,\"weight\":10},\"newer\":{\"a\":1}"
+			  "}"),
+		  "linux.resources.cpu.realtimePeriod linux.resources.newer "
+		  "linux.resources.memory.newer "
+		  "linux.resources.cpu.newer linux.resources.pids.newer "
+		  "linux.resources.blockIO.newer " },
 		{ DOCUMENT("\"annotations\":{\"io.katacontainers.config.hypervisor.kernel\":\"/k\","
 			   "\"io.katacontainers.pkg.oci.container_type\":\"pod_sandbox\","
 			   "\"io.katacontainers.config_path\":\"/c\"}"),
@@ -324,7 +343,8 @@ Test(spec, reads_every_part)
 		      "\"hooks\":{\"poststart\":[{\"path\":\"/"
 		      "h\",\"args\":[\"x\"],\"env\":[\"E=1\"],"
 		      "\"timeout\":9}]},\"linux\":{\"namespaces\":[{\"type\":\"network\",\"path\":"
-		      "\"/n\"},{\"type\":\"pid\"}],\"devices\":[{\"path\":\"/dev/"
+		      "\"/n\"},{\"type\":\"pid\"},{\"type\":\"uts\"}],\"devices\":[{\"path\":\"/"
+		      "dev/"
 		      "fuse\",\"type\":\"u\","
 		      "\"major\":10,\"minor\":229,\"fileMode\":8630,\"uid\":1,\"gid\":2},"
 		      "{\"path\":\"/dev/p\",\"type\":\"p\"}],\"maskedPaths\":[\"/a\"],"
@@ -379,7 +399,7 @@ Test(spec, reads_what_belongs_to_new_namespaces)
 	cr_assert(
 		parse(DOCUMENT(
 			      "\"domainname\":\"d\",\"linux\":{\"namespaces\":[{\"type\":\"user\"},"
-			      "{\"type\":\"time\"}],\"uidMappings\":[" MAP(
+			      "{\"type\":\"uts\"},{\"type\":\"time\"}],\"uidMappings\":[" MAP(
 				      "0", "100000",
 				      "10") "," MAP("10", "5",
 						    "1") "],\"gidMappings\":[" MAP("0", "7",
@@ -537,7 +557,7 @@ Test(spec, loads_a_bundle)
 	cr_assert(strstr(err.text, "config.json") != NULL && strstr(err.text, "o such") == NULL);
 	snprintf(path, sizeof(path), "%s/config.json", dir);
 	file = fopen(path, "we");
-	fputs(DOCUMENT("\"hostname\":\"x\""), file);
+	fputs(DOCUMENT("\"hostname\":\"x\"," UTS_NS), file);
 	fclose(file);
 	cr_assert(spec_load(".", &spec, &err) == 0, "%s", err.text);
 	cr_expect_str_eq(spec->bundle, dir);
