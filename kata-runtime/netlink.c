@@ -98,15 +98,12 @@ static int read_rest(struct netlink *netlink, int64_t deadline, int result, stru
 	return result;
 }
 
-static int exchange(struct netlink *netlink, struct nlmsghdr *request, struct dump *dump,
-		    struct error *err)
+/* Waits for all of the answer to the request of that number. */
+static int await(struct netlink *netlink, uint32_t sequence, struct dump *dump, struct error *err)
 {
 	int64_t deadline = deadline_in_ms(NETLINK_MS);
 	_Alignas(struct nlmsghdr) char buffer[32768];
 
-	request->nlmsg_seq = ++netlink->sequence;
-	if (mnl_socket_sendto(netlink->socket, request, request->nlmsg_len) < 0)
-		return error_set(err, errno, "send to the kernel");
 	for (;;) {
 		ssize_t n = receive(netlink, buffer, sizeof(buffer), deadline, err);
 		int r;
@@ -114,7 +111,7 @@ static int exchange(struct netlink *netlink, struct nlmsghdr *request, struct du
 		if (n < 0)
 			return (int)n;
 		errno = 0;
-		r = mnl_cb_run(buffer, (size_t)n, netlink->sequence,
+		r = mnl_cb_run(buffer, (size_t)n, sequence,
 			       mnl_socket_get_portid(netlink->socket), on_message, dump);
 		if (r == MNL_CB_STOP)
 			return 0;
@@ -125,11 +122,20 @@ static int exchange(struct netlink *netlink, struct nlmsghdr *request, struct du
 						  : read_rest(netlink, deadline, dump->result, err);
 		/* A late answer to an earlier request, which had run into its deadline. */
 		if (r < 0 && (errno == EPROTO || errno == ESRCH) && n >= (ssize_t)NLMSG_HDRLEN &&
-		    ((const struct nlmsghdr *)buffer)->nlmsg_seq != netlink->sequence)
+		    ((const struct nlmsghdr *)buffer)->nlmsg_seq != sequence)
 			continue;
 		if (r < 0)
 			return error_set(err, errno != 0 ? errno : EBADMSG, "the kernel refused");
 	}
+}
+
+static int exchange(struct netlink *netlink, struct nlmsghdr *request, struct dump *dump,
+		    struct error *err)
+{
+	request->nlmsg_seq = ++netlink->sequence;
+	if (mnl_socket_sendto(netlink->socket, request, request->nlmsg_len) < 0)
+		return error_set(err, errno, "send to the kernel");
+	return await(netlink, request->nlmsg_seq, dump, err);
 }
 
 int netlink_ask(struct netlink *netlink, struct nlmsghdr *request, struct error *err)
@@ -138,6 +144,31 @@ int netlink_ask(struct netlink *netlink, struct nlmsghdr *request, struct error 
 
 	request->nlmsg_flags |= NLM_F_ACK;
 	return exchange(netlink, request, &dump, err);
+}
+
+int netlink_ask_two(struct netlink *netlink, struct nlmsghdr *first, struct nlmsghdr *second,
+		    struct error *err)
+{
+	struct dump dumps[2] = { { .err = err }, { .err = err } };
+	_Alignas(struct nlmsghdr) char both[2 * NETLINK_REQUEST_MAX];
+	size_t at = NLMSG_ALIGN(first->nlmsg_len);
+	struct error later;
+	int r, s;
+
+	first->nlmsg_flags |= NLM_F_ACK;
+	second->nlmsg_flags |= NLM_F_ACK;
+	first->nlmsg_seq = ++netlink->sequence;
+	second->nlmsg_seq = ++netlink->sequence;
+	memset(both, 0, sizeof(both));
+	memcpy(both, first, first->nlmsg_len);
+	memcpy(both + at, second, second->nlmsg_len);
+	if (mnl_socket_sendto(netlink->socket, both, at + second->nlmsg_len) < 0)
+		return error_set(err, errno, "send to the kernel");
+	r = await(netlink, first->nlmsg_seq, &dumps[0], err);
+	s = await(netlink, second->nlmsg_seq, &dumps[1], &later);
+	if (r == 0 && s < 0)
+		*err = later;
+	return r < 0 ? r : s;
 }
 
 int netlink_dump_request(struct netlink *netlink, struct nlmsghdr *request, netlink_each_fn *each,

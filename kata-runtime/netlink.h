@@ -37,6 +37,13 @@ struct nlmsghdr *netlink_begin(struct netlink_request *request, uint16_t type, u
 int netlink_ask(struct netlink *netlink, struct nlmsghdr *request, struct error *err);
 
 /*
+ * Two at once: the kernel takes both in one system call, so who is killed has done both or none.
+ * Each is tried, whatever becomes of the other one; the result is that of the first that failed.
+ */
+int netlink_ask_two(struct netlink *netlink, struct nlmsghdr *first, struct nlmsghdr *second,
+		    struct error *err);
+
+/*
  * Asks for all objects of a kind: type is RTM_GET*, family AF_*. Calls each for every message; a
  * negative return ends it and is passed on. -EAGAIN: the list changed meanwhile, ask again.
  */

@@ -4,17 +4,19 @@
 
 #include "kata-runtime/netlink.h"
 
-/* -EEXIST: somebody else has filters there. On failure nothing of it is left. */
+/*
+ * A qdisc of somebody else without a filter is used as it is, and stays when ours is removed.
+ * -EEXIST: somebody else has filters there. On failure nothing of it is left.
+ */
 int network_filter_add(struct netlink *netlink, int32_t index, int32_t target, struct error *err);
 
 /*
- * Takes it away, the qdisc too unless somebody has put filters of their own there: 0, or -ENOENT
- * when there is nothing. A qdisc without a filter does nothing, and goes as well: it is what one
- * who was killed in between has left.
+ * Takes our filter away, with the qdisc that was made for it unless somebody has put filters of
+ * their own there: 0, or -ENOENT when there is no filter of ours.
  */
 int network_filter_remove(struct netlink *netlink, int32_t index, struct error *err);
 
-/* The devices with an ingress qdisc, be it ours or not. */
+/* The devices with a filter of ours, of whatever VM. */
 struct network_filters {
 	int32_t devices[1024];
 	uint32_t n;

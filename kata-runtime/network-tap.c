@@ -245,10 +245,11 @@ int network_tap_clean(struct netlink *netlink, const char *sid, struct error *er
 {
 	struct taken taken = { .sid = sid };
 	struct network_filters filters;
-	int result = find_taken(netlink, &taken, err);
+	/* In this order: the tap of a filter that is found was there before it. */
+	int result = network_filter_list(netlink, &filters, err);
 
 	if (result == 0)
-		result = network_filter_list(netlink, &filters, err);
+		result = find_taken(netlink, &taken, err);
 	if (result < 0)
 		return result;
 	for (uint32_t i = 0; i < filters.n; i++) {

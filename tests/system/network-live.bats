@@ -34,6 +34,10 @@ setup_file() {
 	# Both interfaces would answer for it, and eth1 takes no long frames.
 	ip -n "$namespace-peer" neigh add 10.77.0.2 lladdr 02:77:00:00:00:02 dev br0 nud permanent
 	add_interface eth1 02:77:00:00:00:03
+	# What somebody else has for what is received, and has no filter yet: on an interface of the
+	# VM's, and on one that is not.
+	on_host tc qdisc add dev eth1 clsact
+	on_host tc qdisc add dev lo ingress
 	on_host ip addr add fd00:77::3/64 dev eth1 nodad
 	on_host ip link set eth1 up mtu 1400
 	on_host ip -6 route add default via fd00:77::1
@@ -321,15 +325,20 @@ with_setting() {
 }
 
 @test "delete leaves nothing, not even a filter, also when the VM was killed" {
-	# eth1 as one leaves it who is killed between two steps, eth0 as an operator took it.
+	# eth0 as an operator took it.
 	if has_vm; then
 		kill -KILL "$(monitor c)"
-		on_host tc filter del dev eth1 ingress
 		on_host ip link set eth0 alias 'kata: not for the VM'
 	fi
 	runtime delete --force c
 	leaks_end
-	expect 0 on_host tc qdisc show
+	expect 0 on_host tc filter show dev eth1 ingress
+	same "$output" ''
+	expect 0 on_host tc qdisc show dev eth1
+	has "$output" clsact
+	expect 0 on_host tc qdisc show dev lo
+	has "$output" ingress
+	expect 0 on_host tc qdisc show dev eth0
 	has_not "$output" ingress
 	expect 0 on_host ip -o link
 	has_not "$output" ': kt'

@@ -58,11 +58,6 @@ Test(network_filter, what_a_killed_one_has_left)
 	netlink = begin();
 	b0 = index_of("b0");
 	b1 = index_of("b1");
-	/* Before it could add its filter, or after it had taken that away. */
-	cr_assert(sh("tc qdisc add dev b0 ingress"));
-	cr_expect(network_filter_remove(&netlink, b0, &err) == 0, "%s", err.text);
-	cr_expect(!has_ingress("b0"));
-	cr_assert(sh("tc qdisc add dev b0 ingress"));
 	cr_expect(network_filter_add(&netlink, b0, b1, &err) == 0, "%s", err.text);
 	/* One to a device that is gone. */
 	cr_assert(sh("ip link del b1 && ip link add b1 type bridge"));
@@ -94,10 +89,37 @@ Test(network_filter, those_of_others_stay)
 	cr_expect(network_filter_add(&netlink, b0, b1, &err) == -EEXIST);
 	cr_expect_str_eq(err.text, "it has an ingress qdisc of somebody else already");
 	cr_expect(sh("tc filter show dev b0 ingress | grep -q 'pref 7'"));
-	cr_assert(sh("tc qdisc add dev b1 clsact"));
-	cr_expect(network_filter_add(&netlink, b1, b0, &err) == -EEXIST);
-	cr_expect(network_filter_remove(&netlink, b1, &err) == -ENOENT);
-	cr_expect(sh("tc qdisc show dev b1 | grep -q clsact"));
+}
+
+/* An empty qdisc of somebody else's is used, and is theirs as before. */
+Test(network_filter, qdiscs_of_others_stay)
+{
+	static const char *const kinds[] = { "ingress", "clsact" };
+	CLEANUP(netlink_close) struct netlink netlink = NETLINK_NONE;
+	struct error err = { 0 };
+	int32_t b0, b1;
+
+	NETNS_OR_SKIP();
+	netlink = begin();
+	b0 = index_of("b0");
+	for (size_t i = 0; i < 2; i++) {
+		b1 = index_of("b1");
+		cr_assert(sh("tc qdisc add dev b0 %s", kinds[i]));
+		cr_expect(network_filter_remove(&netlink, b0, &err) == -ENOENT);
+		cr_expect(network_filter_add(&netlink, b0, b1, &err) == 0, "%s", err.text);
+		cr_expect(sh("tc filter show dev b0 ingress | grep -q 'Redirect to device b1'"));
+		/* One of ours to a device that is gone gives way. */
+		cr_assert(sh("ip link del b1 && ip link add b1 type bridge"));
+		b1 = index_of("b1");
+		cr_expect(network_filter_add(&netlink, b0, b1, &err) == 0, "%s", err.text);
+		cr_expect(sh("tc filter show dev b0 ingress | grep -q 'Redirect to device b1'"));
+		cr_expect(network_filter_remove(&netlink, b0, &err) == 0, "%s", err.text);
+		cr_expect(sh("! tc filter show dev b0 ingress | grep -q mirred"));
+		cr_expect(sh("tc qdisc show dev b0 | grep -q %s", kinds[i]));
+		cr_expect(network_filter_add(&netlink, b0, 9999, &err) == -ENODEV);
+		cr_expect(sh("tc qdisc show dev b0 | grep -q %s", kinds[i]));
+		cr_assert(sh("tc qdisc del dev b0 %s", kinds[i]));
+	}
 }
 
 Test(network_filter, list)
@@ -113,5 +135,10 @@ Test(network_filter, list)
 	cr_assert(sh("for i in 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do "
 		     "ip link add b$i type bridge; tc qdisc add dev b$i ingress; done"));
 	cr_assert(network_filter_list(&netlink, &filters, &err) == 0, "%s", err.text);
-	cr_expect(filters.n == 14 && filters.devices[0] == index_of("b2"));
+	cr_expect(filters.n == 0, "empty ones are nobody's");
+	cr_assert(network_filter_add(&netlink, index_of("b1"), index_of("b0"), &err) == 0);
+	cr_assert(network_filter_add(&netlink, index_of("b7"), index_of("b0"), &err) == 0);
+	cr_assert(network_filter_list(&netlink, &filters, &err) == 0, "%s", err.text);
+	cr_expect(filters.n == 2 && filters.devices[0] == index_of("b1") &&
+		  filters.devices[1] == index_of("b7"));
 }

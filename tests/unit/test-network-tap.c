@@ -149,12 +149,14 @@ Test(network_tap, cleaned)
 	cr_assert(sh("ip link set b0 alias '" NETWORK_APART "'"));
 	cr_assert(sh("ip link set b1 address 02:00:00:00:00:02"));
 	cr_assert(sh("for i in 4 5 6 7 8 9; do ip link add b$i type bridge; done"));
-	/* It was being parted, or joined. */
-	cr_assert(sh("tc filter del dev b2 ingress && tc qdisc add dev b4 ingress"));
+	/* Others' qdiscs that do nothing, on what was never joined. */
+	cr_assert(sh("tc qdisc add dev b4 ingress && tc qdisc add dev b6 clsact"));
 	cr_assert(sh("tc qdisc add dev b5 ingress && "
 		     "tc filter add dev b5 ingress prio 1 u32 match u8 0 0 flowid :1"));
 	cr_expect(network_tap_clean(&netlink, SID, &err) == 0, "%s", err.text);
-	cr_expect(sh("! for i in 0 1 2 4; do tc qdisc show dev b$i; done | grep -q ingress"));
+	cr_expect(sh("! for i in 0 1 2; do tc qdisc show dev b$i; done | grep -q ingress"));
+	cr_expect(sh("tc qdisc show dev b4 | grep -q ingress"), "somebody else's");
+	cr_expect(sh("tc qdisc show dev b6 | grep -q clsact"), "somebody else's");
 	cr_expect(sh("tc filter show dev b3 ingress | grep -q mirred"), "another VM's");
 	cr_expect(sh("tc filter show dev b5 ingress | grep -q 'pref 1 '"), "somebody else's");
 	cr_expect(network_tap_clean(&netlink, "f" SID, &err) == 0, "%s", err.text);
