@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "kata-agent/bpf.h"
+#include "common/ebpf.h"
 #include "common/str.h"
 
 enum { RIGHT_MKNOD = 1, RIGHT_READ = 2, RIGHT_WRITE = 4, RIGHTS_ALL = 7 };
@@ -168,6 +168,6 @@ int device_filter_attach(int cgroup, const struct msg_device_rule *rules, uint32
 	int r = device_filter_make(rules, count, &code, &n, err);
 
 	return r < 0 ? r
-		     : bpf_attach(cgroup, BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, code, n,
-				  "the device rules", err);
+		     : ebpf_attach(cgroup, BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, code, n,
+				   "the device rules", err);
 }

@@ -9,14 +9,7 @@
 #include <stddef.h>
 
 #include "common/cleanup.h"
-#include "kata-agent/bpf.h"
-
-#define INSN(code_, dst, src, off_, imm_) \
-	((struct bpf_insn){ .code = (code_), \
-			    .dst_reg = (dst), \
-			    .src_reg = (src), \
-			    .off = (int16_t)(off_), \
-			    .imm = (int32_t)(imm_) })
+#include "common/ebpf.h"
 
 size_t dns_redirect_make(uint16_t from, uint16_t to, struct bpf_insn ret[DNS_CODE_MAX])
 {
@@ -26,14 +19,14 @@ size_t dns_redirect_make(uint16_t from, uint16_t to, struct bpf_insn ret[DNS_COD
 	size_t n = 0;
 
 	/* The context has both in network byte order. */
-	ret[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, VALUE, CONTEXT, address, 0);
-	ret[n++] = INSN(BPF_JMP | BPF_JNE | BPF_K, VALUE, 0, 4, inet_addr(DNS_ADDRESS));
-	ret[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, VALUE, CONTEXT, port, 0);
-	ret[n++] = INSN(BPF_JMP | BPF_JNE | BPF_K, VALUE, 0, 2, htons(from));
-	ret[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, VALUE, 0, 0, htons(to));
-	ret[n++] = INSN(BPF_STX | BPF_MEM | BPF_W, CONTEXT, VALUE, port, 0);
-	ret[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 1); /* go on */
-	ret[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	ret[n++] = EBPF_INSN(BPF_LDX | BPF_MEM | BPF_W, VALUE, CONTEXT, address, 0);
+	ret[n++] = EBPF_INSN(BPF_JMP | BPF_JNE | BPF_K, VALUE, 0, 4, inet_addr(DNS_ADDRESS));
+	ret[n++] = EBPF_INSN(BPF_LDX | BPF_MEM | BPF_W, VALUE, CONTEXT, port, 0);
+	ret[n++] = EBPF_INSN(BPF_JMP | BPF_JNE | BPF_K, VALUE, 0, 2, htons(from));
+	ret[n++] = EBPF_INSN(BPF_ALU64 | BPF_MOV | BPF_K, VALUE, 0, 0, htons(to));
+	ret[n++] = EBPF_INSN(BPF_STX | BPF_MEM | BPF_W, CONTEXT, VALUE, port, 0);
+	ret[n++] = EBPF_INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 1); /* go on */
+	ret[n++] = EBPF_INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 	return n;
 }
 
@@ -53,8 +46,8 @@ int dns_redirect_attach(int cgroup, uint16_t port, struct error *err)
 		size_t n = hooks[i].back ? dns_redirect_make(port, DNS_PORT, code)
 					 : dns_redirect_make(DNS_PORT, port, code);
 
-		r = bpf_attach(cgroup, BPF_PROG_TYPE_CGROUP_SOCK_ADDR, hooks[i].type, code, n,
-			       "the way to the name server", err);
+		r = ebpf_attach(cgroup, BPF_PROG_TYPE_CGROUP_SOCK_ADDR, hooks[i].type, code, n,
+				"the way to the name server", err);
 	}
 	return r;
 }

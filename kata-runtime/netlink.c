@@ -111,8 +111,8 @@ static int await(struct netlink *netlink, uint32_t sequence, struct dump *dump, 
 		if (n < 0)
 			return (int)n;
 		errno = 0;
-		r = mnl_cb_run(buffer, (size_t)n, sequence,
-			       mnl_socket_get_portid(netlink->socket), on_message, dump);
+		r = mnl_cb_run(buffer, (size_t)n, sequence, mnl_socket_get_portid(netlink->socket),
+			       on_message, dump);
 		if (r == MNL_CB_STOP)
 			return 0;
 		if (dump->result == 0 && r < 0 && errno == EINTR)

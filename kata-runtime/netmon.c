@@ -42,6 +42,7 @@
 #include "kata-runtime/decoder.h"
 #include "kata-runtime/logs.h"
 #include "kata-runtime/netlink.h"
+#include "kata-runtime/network-host.h"
 #include "kata-runtime/network-plug.h"
 #include "kata-runtime/network-sync.h"
 #include "kata-runtime/spawn.h"
@@ -211,6 +212,7 @@ static int prepare(struct netmon *m, const char *sid, struct error *err)
 				 deadline_in_ms(AGENT_MS), err);
 	m->sync = (struct network_sync){ .ops = &ops, .context = m, .netlink = &m->netlink };
 	m->sync.sid = sid;
+	m->sync.host = network_host_open();
 	if (r == 0)
 		r = privsep_limit(PRIVSEP_NETMON, err);
 	if (r == 0)

@@ -11,7 +11,14 @@
 int network_filter_add(struct netlink *netlink, int32_t index, int32_t target, struct error *err);
 
 /*
- * Takes our filter away, with the qdisc that was made for it unless somebody has put filters of
+ * Beside the filter that is there: what program, of network-host.h, lets pass stays with the host,
+ * and answers about neighbours reach both.
+ */
+int network_filter_keep(struct netlink *netlink, int32_t index, int32_t target, int program,
+			struct error *err);
+
+/*
+ * Takes our filters away, with the qdisc that was made for it unless somebody has put filters of
  * their own there: 0, or -ENOENT when there is no filter of ours.
  */
 int network_filter_remove(struct netlink *netlink, int32_t index, struct error *err);

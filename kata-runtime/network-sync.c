@@ -66,7 +66,7 @@ static int plug(struct network_sync *sync, struct network *now, struct network_l
 	if (slot < 0)
 		return error_say(err, ENOSPC, "the VM has no free slot for a network interface");
 	network_tap_name(name, sync->sid, (uint32_t)slot);
-	tap = network_tap_join(sync->netlink, link, name, err);
+	tap = network_tap_join(sync->netlink, link, name, sync->host, err);
 	if (tap < 0)
 		return tap;
 	r = sync->ops->plug(sync->context, (uint32_t)slot, link->mac, tap, err);

@@ -27,6 +27,7 @@ struct network_sync {
 	void *context;
 	struct netlink *netlink; /* in the namespace */
 	const char *sid;
+	int host;            /* for network_tap_join() */
 	struct network last; /* what the agent was told; */
 	bool told;           /* if it was */
 };

@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "common/str.h"
 #include "kata-runtime/network-filter.h"
 
@@ -213,7 +214,7 @@ static int redirect_both(struct netlink *netlink, int32_t link, int32_t tap, str
 }
 
 int network_tap_join(struct netlink *netlink, const struct network_link *link, const char *tap,
-		     struct error *err)
+		     int host, struct error *err)
 {
 	CLEANUP(fd_close) int fd = -1;
 	struct error ignored;
@@ -228,6 +229,8 @@ int network_tap_join(struct netlink *netlink, const struct network_link *link, c
 		r = redirect_both(netlink, link->index, index, err);
 	if (r < 0)
 		return error_prefix(err, "join interface %s to %s", link->name, tap);
+	if (host >= 0 && network_filter_keep(netlink, link->index, index, host, &ignored) < 0)
+		log_warning("docker's name server has no answers from others", KV_ERR(&ignored));
 	r = bring_up(netlink, index, link->mtu, err);
 	if (r < 0) {
 		network_filter_remove(netlink, link->index, &ignored);

@@ -20,10 +20,11 @@ void network_tap_parse_alias(const char *text, int32_t *ret_target, uint8_t ret_
 /*
  * Makes the tap device and joins it to the interface both ways: its descriptor. It is not
  * persistent: closing the last descriptor of it removes the device with its filters. -EEXIST:
- * another VM has the interface, or somebody has filters on what it receives.
+ * another VM has the interface, or somebody has filters on what it receives. host is the program of
+ * network-host.h or -1: all that is received is the VM's then.
  */
 int network_tap_join(struct netlink *netlink, const struct network_link *link, const char *tap,
-		     struct error *err);
+		     int host, struct error *err);
 
 int network_tap_set_mtu(struct netlink *netlink, int32_t index, uint32_t mtu, struct error *err);
 

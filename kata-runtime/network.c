@@ -27,6 +27,7 @@
 #include "common/fdpass.h"
 #include "common/process.h"
 #include "common/str.h"
+#include "kata-runtime/network-host.h"
 #include "kata-runtime/network-scan.h"
 #include "kata-runtime/network-tap.h"
 
@@ -57,11 +58,13 @@ void network_taps_close(struct network_taps *taps)
 static int child_join(struct netlink *netlink, const char *sid, struct network *network,
 		      struct network_taps *taps, struct error *err)
 {
+	CLEANUP(fd_close) int host = network_host_open();
+
 	for (uint32_t i = 0; i < network->n_links; i++) {
 		char name[NETWORK_NAME_SIZE];
 
 		network_tap_name(name, sid, i);
-		taps->taps[i] = network_tap_join(netlink, &network->links[i], name, err);
+		taps->taps[i] = network_tap_join(netlink, &network->links[i], name, host, err);
 		if (taps->taps[i] < 0)
 			return taps->taps[i];
 		network->links[i].slot = (int32_t)i;

@@ -138,6 +138,45 @@ in_server() {
 	docker network rm named
 }
 
+# A name server that knows every name, with the address and port 53.
+name_server() {
+	on_host python3 -c '
+import socket, sys, threading
+def answer(q):
+    end = q.index(b"\0", 12) + 5
+    found = q[end - 4:end] == b"\0\1\0\1"
+    return (q[:2] + b"\x81\x80\0\1" + bytes([0, found]) + bytes(4) + q[12:end]
+            + (b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\xc0\0\2\7" if found else b""))
+def tcp():
+    while True:
+        c, _ = t.accept()
+        q = c.recv(4096)
+        a = answer(q[2:])
+        c.sendall(len(a).to_bytes(2, "big") + a)
+        c.close()
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+t = socket.create_server((sys.argv[1], 53))
+u.bind((sys.argv[1], 53))
+threading.Thread(target=tcp, daemon=True).start()
+while True:
+    q, peer = u.recvfrom(4096)
+    u.sendto(answer(q), peer)
+' "$1"
+}
+
+@test "docker's name server asks others, from the container's namespace, over UDP and TCP" {
+	docker network create --subnet 10.67.0.0/24 --gateway 10.67.0.1 asked >/dev/null
+	name_server 10.67.0.1 >"$work/names" 2>&1 3>&- &
+	expect 0 timeout -k 5 90 docker run --rm --network asked --dns 10.67.0.1 \
+		--runtime "$(runtime_name)" img sh -c 'nslookup outside.example
+		printf "\0\041\0\1\1\0\0\1\0\0\0\0\0\0\7outside\7example\0\0\1\0\1" |
+			nc -w 5 127.0.0.11 53 | wc -c' 3>&-
+	kill $!
+	has "$output" 'Address: 192.0.2.7'
+	[[ $output =~ $'\n'[4-9][0-9]$ ]]
+	docker network rm asked
+}
+
 @test "a container on a macvlan network is reached from outside" {
 	ip netns add "$namespace-out"
 	on_host ip link add par0 type veth peer name par1 netns "$namespace-out"

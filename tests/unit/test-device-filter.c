@@ -9,7 +9,7 @@
 #include <sys/time.h>
 
 #include "common/cleanup.h"
-#include "kata-agent/bpf.h"
+#include "common/ebpf.h"
 
 enum { MKNOD = 1, READ = 2, WRITE = 4 };
 
@@ -189,7 +189,7 @@ Test(device_filter, kinds_that_are_none)
 
 static int load(const struct bpf_insn *code, size_t count, struct error *err)
 {
-	int fd = bpf_load(BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, code, count, "it", err);
+	int fd = ebpf_load(BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, code, count, "it", err);
 
 	if (fd == -EPERM || fd == -ENOSYS)
 		cr_skip_test("this kernel or user may not load BPF");

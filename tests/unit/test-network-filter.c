@@ -6,6 +6,7 @@
 #include <net/if.h>
 
 #include "common/cleanup.h"
+#include "kata-runtime/network-host.h"
 #include "tests/unit/netns.h"
 
 static int32_t index_of(const char *name)
@@ -119,6 +120,40 @@ Test(network_filter, qdiscs_of_others_stay)
 		cr_expect(network_filter_add(&netlink, b0, 9999, &err) == -ENODEV);
 		cr_expect(sh("tc qdisc show dev b0 | grep -q %s", kinds[i]));
 		cr_assert(sh("tc qdisc del dev b0 %s", kinds[i]));
+	}
+}
+
+/*
+ * What the host keeps for itself stands before the rest and goes with it, from others' qdiscs too.
+ */
+Test(network_filter, kept_for_the_host)
+{
+	static const char *const kinds[] = { NULL, "clsact" };
+	CLEANUP(netlink_close) struct netlink netlink = NETLINK_NONE;
+	CLEANUP(fd_close) int program = -1;
+	struct error err = { 0 };
+	int32_t b0, b1;
+
+	NETNS_OR_SKIP();
+	program = network_host_open();
+	if (program < 0)
+		cr_skip_test("no right to load a BPF program");
+	netlink = begin();
+	b0 = index_of("b0");
+	b1 = index_of("b1");
+	for (size_t i = 0; i < 2; i++) {
+		if (kinds[i] != NULL)
+			cr_assert(sh("tc qdisc add dev b0 %s", kinds[i]));
+		cr_assert(network_filter_add(&netlink, b0, b1, &err) == 0, "%s", err.text);
+		cr_assert(network_filter_keep(&netlink, b0, b1, program, &err) == 0, "%s",
+			  err.text);
+		cr_expect(sh("tc filter show dev b0 ingress | grep -q 'bpf.*direct-action'"));
+		cr_expect(sh("tc filter show dev b0 ingress | grep -c 'Mirror to device b1' | "
+			     "grep -qx 2"));
+		cr_expect(network_filter_remove(&netlink, b0, &err) == 0, "%s", err.text);
+		cr_expect(sh("test -z \"$(tc filter show dev b0 ingress)\""));
+		cr_expect(kinds[i] == NULL ? !has_ingress("b0")
+					   : sh("tc qdisc show dev b0 | grep -q clsact"));
 	}
 }
 

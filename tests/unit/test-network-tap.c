@@ -78,7 +78,7 @@ Test(network_tap, joined_and_parted)
 	cr_assert(netlink_open(&netlink, &err) == 0);
 	before = scan(&netlink);
 	cr_assert(before->n_links == 2);
-	fd = network_tap_join(&netlink, &before->links[0], "kt0123456789ab3", &err);
+	fd = network_tap_join(&netlink, &before->links[0], "kt0123456789ab3", -1, &err);
 	cr_assert(fd >= 0, "%s", err.text);
 	joined = scan(&netlink);
 	cr_expect(joined->links[0].slot == 3 && joined->links[1].slot == -1);
@@ -89,7 +89,7 @@ Test(network_tap, joined_and_parted)
 	cr_expect(sh("! ip -6 addr show dev kt0123456789ab3 | grep -q inet6"));
 
 	/* Another one would take its frames from it. */
-	cr_expect(network_tap_join(&netlink, &before->links[0], "kt0123456789ab4", &err) ==
+	cr_expect(network_tap_join(&netlink, &before->links[0], "kt0123456789ab4", -1, &err) ==
 		  -EEXIST);
 	cr_expect(strstr(err.text, "another VM has it") != NULL);
 	cr_expect(network_tap_part(&netlink, before->links[0].index, &err) == 0, "%s", err.text);
@@ -114,7 +114,7 @@ Test(network_tap, an_address_that_was_changed_makes_it_another_one)
 	cr_assert(sh("ip link add br7 address 02:00:00:00:00:01 type bridge"));
 	cr_assert(netlink_open(&netlink, &err) == 0);
 	before = scan(&netlink);
-	fd = network_tap_join(&netlink, &before->links[0], "kt0123456789ab0", &err);
+	fd = network_tap_join(&netlink, &before->links[0], "kt0123456789ab0", -1, &err);
 	cr_assert(fd >= 0, "%s", err.text);
 	cr_assert(sh("ip link set br7 address 02:00:00:00:00:02"));
 	after = scan(&netlink);
@@ -140,7 +140,7 @@ Test(network_tap, cleaned)
 		char name[NETWORK_NAME_SIZE];
 
 		network_tap_name(name, i < 3 ? SID : "f" SID, i);
-		fds[i] = network_tap_join(&netlink, &network->links[i], name, &err);
+		fds[i] = network_tap_join(&netlink, &network->links[i], name, -1, &err);
 		cr_assert(fds[i] >= 0, "%s", err.text);
 	}
 	for (int i = 0; i < 3; i++)

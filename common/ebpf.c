@@ -1,5 +1,8 @@
-/* Loading and attaching: see bpf.h. Called by device-filter.c and dns-redirect.c. */
-#include "kata-agent/bpf.h"
+/*
+ * BPF programs: see ebpf.h. Called by kata-agent for its containers' cgroups, and by kata-runtime
+ * and netmon, while they are root, for what a network namespace's interfaces receive.
+ */
+#include "common/ebpf.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -17,8 +20,8 @@ static int bpf(int command, union bpf_attr *attr)
 	return (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
 }
 
-int bpf_load(enum bpf_prog_type type, enum bpf_attach_type attach, const struct bpf_insn *code,
-	     size_t count, const char *what, struct error *err)
+int ebpf_load(enum bpf_prog_type type, enum bpf_attach_type attach, const struct bpf_insn *code,
+	      size_t count, const char *what, struct error *err)
 {
 	union bpf_attr attr;
 	sigset_t all, before;
@@ -46,10 +49,10 @@ int bpf_load(enum bpf_prog_type type, enum bpf_attach_type attach, const struct 
 	return program < 0 ? error_set(err, num, "load %s", what) : program;
 }
 
-int bpf_attach(int cgroup, enum bpf_prog_type type, enum bpf_attach_type attach,
-	       const struct bpf_insn *code, size_t count, const char *what, struct error *err)
+int ebpf_attach(int cgroup, enum bpf_prog_type type, enum bpf_attach_type attach,
+		const struct bpf_insn *code, size_t count, const char *what, struct error *err)
 {
-	CLEANUP(fd_close) int program = bpf_load(type, attach, code, count, what, err);
+	CLEANUP(fd_close) int program = ebpf_load(type, attach, code, count, what, err);
 	union bpf_attr attr;
 
 	if (program < 0)
