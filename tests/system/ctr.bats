@@ -2,24 +2,19 @@
 # With runc too.
 
 load lib.bash
+load containerd.bash
 
 setup_file() {
 	work=$(mktemp -d /var/tmp/kata-ctr.XXXXXX)
 	echo "$work" >"$BATS_FILE_TMPDIR/work"
 	mkdir "$work/bin"
 	"$top/guest/busybox-bundle" "$work/bundle" -- true
-	containerd_begin
+	containerd_begin '' <<<'disabled_plugins = ["io.containerd.grpc.v1.cri"]'
 }
 
 teardown_file() {
-	local pid
-
 	work=$(<"$BATS_FILE_TMPDIR/work")
-	pid=$(<"$work/pid")
-	kill "$pid"
-	eventually 20 not kill -0 "$pid" || kill -KILL "$pid"
-	awk -v dir="$work/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
-		xargs -r -n 1 umount -l
+	containerd_end
 	rm -rf "$work"
 }
 
@@ -30,28 +25,6 @@ setup() {
 
 teardown() {
 	leaks_end
-}
-
-containerd_begin() {
-	cat >"$work/config.toml" <<-END
-		version = 2
-		root = "$work/root"
-		state = "$work/state"
-		disabled_plugins = ["io.containerd.grpc.v1.cri"]
-		[grpc]
-		address = "$work/sock"
-		[debug]
-		address = "$work/debug"
-		[ttrpc]
-		address = "$work/ttrpc"
-	END
-	setsid containerd --config "$work/config.toml" >"$work/log" 2>&1 3>&- </dev/null &
-	echo $! >"$work/pid"
-	eventually 30 ctr_command version >/dev/null || { tail "$work/log" && return 1; }
-}
-
-ctr_command() {
-	timeout -k 5 90 ctr --address "$work/sock" "$@" 3>&-
 }
 
 # ctr_run [OPTION...] ROOTFS ID COMMAND...; without an image ctr sets no PATH.
