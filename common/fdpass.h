@@ -12,7 +12,7 @@
 #include "common/error.h"
 #include "common/protocol.h"
 
-enum { FDPASS_MAX = 32 };
+enum { FDPASS_MAX = 160 };
 
 /*
  * Sends one message as a CONTROL frame (type REQUEST, channel 0) with count descriptors, which

@@ -18,9 +18,9 @@
 #define LAUNCH_MONITOR "monitor"     /* listening socket monitor.sock, for root's orders */
 #define LAUNCH_SLOT "slot"           /* the uid slot's lock */
 #define LAUNCH_CAUSE "cause"         /* file that gets the cause of death */
-#define LAUNCH_NET "net"             /* and a number from 0: a tap device's queue */
-#define LAUNCH_VHOST "vhost"         /* and the same number: /dev/vhost-net for it */
-#define LAUNCH_VSOCK "vsock"         /* /dev/vhost-vsock with the guest's CID */
+#define LAUNCH_NET "net"     /* and a number from 0: interface * LAUNCH_QUEUES_MAX + queue */
+#define LAUNCH_VHOST "vhost" /* and the same number: /dev/vhost-net for it */
+#define LAUNCH_VSOCK "vsock" /* /dev/vhost-vsock with the guest's CID */
 #define LAUNCH_VSOCK_LISTENING "vsock-listening" /* the port for that guest */
 #define LAUNCH_LOG_AGENT "log-agent"             /* logs the worker writes for others */
 #define LAUNCH_LOG_CONSOLE "log-console"

@@ -27,8 +27,9 @@ enum {
 /* A row's user that is none of the block: uid 0 of a user namespace, and the host's. */
 enum { USER_MAPPED_ROOT = -1, USER_HOST_ROOT = -2 };
 
-/* Network interfaces of a VM. */
-enum { LAUNCH_NET_MAX = 8 };
+/* Network interfaces of a VM, the most queues of one, and descriptors for all of them. */
+enum { LAUNCH_NET_MAX = 8, LAUNCH_QUEUES_MAX = 8 };
+enum { LAUNCH_NET_FDS = LAUNCH_NET_MAX * LAUNCH_QUEUES_MAX };
 
 /* Descriptors that a worker may have kept for the next one. */
 enum { PARK_SLOTS = 16 };

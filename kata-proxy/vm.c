@@ -93,7 +93,7 @@ static size_t find_numbered(const char *name, const char *start, size_t first)
 	uint64_t number;
 
 	if (!str_starts(name, start) ||
-	    str_to_u64(name + strlen(start), LAUNCH_NET_MAX - 1, &number) < 0)
+	    str_to_u64(name + strlen(start), LAUNCH_NET_FDS - 1, &number) < 0)
 		return VM_FD_COUNT;
 	return first + (size_t)number;
 }
@@ -264,7 +264,7 @@ static int start_qemu(struct vm *vm, struct links *links, struct error *err)
 	spawn_pass(&spawn, links->vhost_connected, LAUNCH_FD_VIRTIOFS);
 	spawn_pass(&spawn, vm->fds[VM_FD_KERNEL], LAUNCH_FD_KERNEL);
 	spawn_pass(&spawn, vm->fds[VM_FD_INITRD], LAUNCH_FD_INITRD);
-	for (int i = 0; i < LAUNCH_NET_MAX; i++) {
+	for (int i = 0; i < LAUNCH_NET_FDS; i++) {
 		spawn_pass(&spawn, vm->fds[VM_FD_NET + i], LAUNCH_FD_NET + i);
 		spawn_pass(&spawn, vm->fds[VM_FD_VHOST + i], LAUNCH_FD_VHOST + i);
 	}
@@ -367,7 +367,7 @@ static void close_given(struct vm *vm, struct links *links)
 	fd_close(&vm->fds[VM_FD_KERNEL]);
 	fd_close(&vm->fds[VM_FD_INITRD]);
 	fd_close(&vm->fds[VM_FD_QMP]);
-	for (int i = 0; i < LAUNCH_NET_MAX; i++) {
+	for (int i = 0; i < LAUNCH_NET_FDS; i++) {
 		fd_close(&vm->fds[VM_FD_NET + i]);
 		fd_close(&vm->fds[VM_FD_VHOST + i]);
 	}

@@ -33,9 +33,9 @@ enum vm_fd {
 	VM_FD_LOG_CONSOLE,
 	VM_FD_LOG_QEMU,
 	VM_FD_LOG_VIRTIOFSD,
-	VM_FD_NET, /* LAUNCH_NET_MAX of them */
-	VM_FD_VHOST = VM_FD_NET + LAUNCH_NET_MAX,
-	VM_FD_COUNT = VM_FD_VHOST + LAUNCH_NET_MAX
+	VM_FD_NET, /* LAUNCH_NET_FDS of them */
+	VM_FD_VHOST = VM_FD_NET + LAUNCH_NET_FDS,
+	VM_FD_COUNT = VM_FD_VHOST + LAUNCH_NET_FDS
 };
 
 /* In the order in which simultaneous ends are blamed: the later ones follow from the first. */

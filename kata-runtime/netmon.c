@@ -45,7 +45,9 @@
 #include "kata-runtime/network-host.h"
 #include "kata-runtime/network-plug.h"
 #include "kata-runtime/network-sync.h"
+#include "kata-runtime/network-tap.h"
 #include "kata-runtime/spawn.h"
+#include "kata-runtime/vm-plug.h"
 
 enum {
 	LOCK_MS = 10000,
@@ -76,15 +78,32 @@ static int open_qmp(struct qmp *qmp, int64_t deadline, struct error *err)
 	return qmp_open(qmp, path, deadline, err);
 }
 
-static int on_plug(void *context, uint32_t slot, const uint8_t mac[6], int tap, struct error *err)
+static uint32_t on_vcpus(void *context)
 {
-	CLEANUP(fd_close) int vhost = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+	CLEANUP(qmp_close) struct qmp qmp = QMP_CLOSED;
+	int64_t deadline = deadline_in_ms(QMP_MS);
+	struct vm_plug plug;
+	struct error err;
+	int r = open_qmp(&qmp, deadline, &err);
+
+	(void)context;
+	if (r == 0)
+		r = vm_plug_look(&qmp, deadline, &plug, &err);
+	if (r < 0)
+		log_warning("an interface gets one queue", KV_ERR(&err));
+	return r < 0 ? 1 : plug.vcpus;
+}
+
+static int on_plug(void *context, uint32_t slot, const uint8_t mac[6],
+		   struct network_queues *queues, struct error *err)
+{
 	CLEANUP(qmp_close) struct qmp qmp = QMP_CLOSED;
 	int64_t deadline = deadline_in_ms(QMP_MS);
 	int r = open_qmp(&qmp, deadline, err);
 
 	(void)context;
-	return r < 0 ? r : network_plug(&qmp, slot, mac, tap, vhost, deadline, err);
+	network_queues_open_vhosts(queues, NETWORK_VHOST);
+	return r < 0 ? r : network_plug(&qmp, slot, mac, queues, deadline, err);
 }
 
 static int on_unplug(void *context, uint32_t slot, struct error *err)
@@ -112,6 +131,7 @@ static int on_tell(void *context, const struct network *network, struct error *e
 }
 
 static const struct network_sync_ops ops = {
+	.vcpus = on_vcpus,
 	.plug = on_plug,
 	.unplug = on_unplug,
 	.tell = on_tell,
@@ -156,7 +176,7 @@ static size_t find_groups(gid_t uid_base, gid_t groups[2])
 	struct stat st;
 
 	groups[0] = uid_base + UID_SHIM; /* of the proxy's socket */
-	if (stat("/dev/vhost-net", &st) < 0 || (st.st_mode & 0060) != 0060 || st.st_gid == 0)
+	if (stat(NETWORK_VHOST, &st) < 0 || (st.st_mode & 0060) != 0060 || st.st_gid == 0)
 		return 1;
 	groups[1] = st.st_gid;
 	return 2;

@@ -5,14 +5,15 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "kata-runtime/network.h"
 #include "kata-runtime/qmp.h"
 
 /*
- * Gives QEMU the tap device (vhost -1: without /dev/vhost-net) and puts a device with the address
- * into slot. Descriptors stay the caller's. On failure nothing of it is left.
+ * Gives QEMU the tap device and puts a device with the address and as many queues into slot.
+ * Descriptors stay the caller's. On failure nothing of it is left.
  */
-int network_plug(struct qmp *qmp, uint32_t slot, const uint8_t mac[6], int tap, int vhost,
-		 int64_t deadline, struct error *err);
+int network_plug(struct qmp *qmp, uint32_t slot, const uint8_t mac[6],
+		 const struct network_queues *queues, int64_t deadline, struct error *err);
 
 /*
  * Takes the device out of its slot. A guest that does not let go of it in time loses it all the

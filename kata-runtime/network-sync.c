@@ -59,24 +59,26 @@ static int plug(struct network_sync *sync, struct network *now, struct network_l
 {
 	int32_t slot = free_slot(now);
 	char name[NETWORK_NAME_SIZE];
-	CLEANUP(fd_close) int tap = -1;
+	CLEANUP(network_queues_close) struct network_queues queues;
 	struct error why;
 	int r;
 
+	network_queues_init(&queues);
 	if (slot < 0)
 		return error_say(err, ENOSPC, "the VM has no free slot for a network interface");
 	network_tap_name(name, sync->sid, (uint32_t)slot);
-	tap = network_tap_join(sync->netlink, link, name, sync->host, err);
-	if (tap < 0)
-		return tap;
-	r = sync->ops->plug(sync->context, (uint32_t)slot, link->mac, tap, err);
+	r = network_tap_join(sync->netlink, link, name, sync->host, sync->ops->vcpus(sync->context),
+			     &queues, err);
+	if (r < 0)
+		return r;
+	r = sync->ops->plug(sync->context, (uint32_t)slot, link->mac, &queues, err);
 	if (r < 0) {
 		network_tap_part(sync->netlink, link->index, &why);
 		return r;
 	}
 	link->slot = slot;
 	log_info("a network interface was given to the VM", KV_S("name", link->name),
-		 KV("slot", slot));
+		 KV("slot", slot), KV("queues", queues.n));
 	return 0;
 }
 

@@ -15,8 +15,11 @@
 
 /* What it needs of the VM. */
 struct network_sync_ops {
-	/* As network_plug(), network_unplug(). */
-	int (*plug)(void *context, uint32_t slot, const uint8_t mac[6], int tap, struct error *err);
+	/* How many processors it has. */
+	uint32_t (*vcpus)(void *context);
+	/* As network_plug(), network_unplug(); queues are without vhost-net yet. */
+	int (*plug)(void *context, uint32_t slot, const uint8_t mac[6],
+		    struct network_queues *queues, struct error *err);
 	int (*unplug)(void *context, uint32_t slot, struct error *err);
 	/* Tells the agent. */
 	int (*tell)(void *context, const struct network *network, struct error *err);

@@ -64,28 +64,84 @@ void network_tap_parse_alias(const char *text, int32_t *ret_target, uint8_t ret_
 		ret_mac[i] = (uint8_t)m[i];
 }
 
+/* --- queues ---------------------------------------------------------------------------------- */
+
+void network_queues_init(struct network_queues *queues)
+{
+	queues->n = 0;
+	for (int i = 0; i < LAUNCH_QUEUES_MAX; i++)
+		queues->taps[i] = queues->vhosts[i] = -1;
+}
+
+static void close_vhosts(struct network_queues *queues)
+{
+	for (int i = 0; i < LAUNCH_QUEUES_MAX; i++)
+		fd_close(&queues->vhosts[i]);
+}
+
+void network_queues_close(struct network_queues *queues)
+{
+	for (int i = 0; i < LAUNCH_QUEUES_MAX; i++)
+		fd_close(&queues->taps[i]);
+	close_vhosts(queues);
+	queues->n = 0;
+}
+
+void network_queues_open_vhosts(struct network_queues *queues, const char *path)
+{
+	for (uint32_t i = 0; i < queues->n; i++) {
+		queues->vhosts[i] = open(path, O_RDWR | O_CLOEXEC);
+		if (queues->vhosts[i] < 0) {
+			close_vhosts(queues);
+			return;
+		}
+	}
+}
+
 /*
  * vnet_hdr lets frames pass with checksums and segmentation left to do; which of it the guest can
  * take QEMU tells the device (TUNSETOFFLOAD) when the guest's driver says so, and none before.
  */
-static int open_tap(const char *name, int *ret_index, struct error *err)
+static int open_queue(const char *name, int flags)
 {
 	CLEANUP(fd_close) int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	struct ifreq request = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
-						      IFF_TUN_EXCL) };
-	unsigned index;
+	struct ifreq request = { 0 };
 
 	if (fd < 0)
-		return error_set(err, errno, "open /dev/net/tun");
+		return -errno;
+	request.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | flags);
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	if (ioctl(fd, TUNSETIFF, &request) < 0)
-		return error_set(err, errno, "make the tap device %s", name);
+	return ioctl(fd, TUNSETIFF, &request) < 0 ? -errno : steal_fd(&fd);
+}
+
+/* The device with its queues; how many there are is the kernel's to say. */
+static int open_tap(const char *name, uint32_t vcpus, struct network_queues *ret, int *ret_index,
+		    struct error *err)
+{
+	int flags = vcpus > 1 ? IFF_MULTI_QUEUE : 0;
+	int fd = open_queue(name, IFF_TUN_EXCL | flags);
+	unsigned index;
+
+	if (fd == -EINVAL && flags != 0) { /* a kernel without */
+		flags = 0;
+		fd = open_queue(name, IFF_TUN_EXCL);
+	}
+	if (fd < 0)
+		return error_set(err, -fd, "make the tap device %s", name);
+	while (fd >= 0) {
+		ret->taps[ret->n++] = fd;
+		if (flags == 0 || ret->n >= vcpus || ret->n >= LAUNCH_QUEUES_MAX)
+			break;
+		fd = open_queue(name, flags);
+	}
 	index = if_nametoindex(name);
 	if (index == 0)
 		return error_set(err, errno, "find the tap device %s", name);
 	*ret_index = (int)index;
-	return steal_fd(&fd);
+	return 0;
 }
+
+/* --- the device ------------------------------------------------------------------------------ */
 
 static struct ifinfomsg *begin_link(struct netlink_request *request, int32_t index)
 {
@@ -214,29 +270,30 @@ static int redirect_both(struct netlink *netlink, int32_t link, int32_t tap, str
 }
 
 int network_tap_join(struct netlink *netlink, const struct network_link *link, const char *tap,
-		     int host, struct error *err)
+		     int host, uint32_t vcpus, struct network_queues *ret, struct error *err)
 {
-	CLEANUP(fd_close) int fd = -1;
 	struct error ignored;
-	int index = 0, r;
+	int index = 0, r = open_tap(tap, vcpus, ret, &index, err);
 
-	fd = open_tap(tap, &index, err);
-	if (fd < 0)
-		return fd;
-	silence(netlink, index);
-	r = set_alias(netlink, index, link, err);
+	if (r == 0) {
+		silence(netlink, index);
+		r = set_alias(netlink, index, link, err);
+	}
 	if (r == 0)
 		r = redirect_both(netlink, link->index, index, err);
-	if (r < 0)
+	if (r < 0) {
+		network_queues_close(ret);
 		return error_prefix(err, "join interface %s to %s", link->name, tap);
+	}
 	if (host >= 0 && network_filter_keep(netlink, link->index, index, host, &ignored) < 0)
 		log_warning("docker's name server has no answers from others", KV_ERR(&ignored));
 	r = bring_up(netlink, index, link->mtu, err);
 	if (r < 0) {
 		network_filter_remove(netlink, link->index, &ignored);
+		network_queues_close(ret);
 		return error_prefix(err, "join interface %s to %s", link->name, tap);
 	}
-	return steal_fd(&fd);
+	return 0;
 }
 
 int network_tap_part(struct netlink *netlink, int32_t index, struct error *err)

@@ -5,6 +5,14 @@
 #include "kata-runtime/netlink.h"
 #include "kata-runtime/network.h"
 
+#define NETWORK_VHOST "/dev/vhost-net"
+
+void network_queues_init(struct network_queues *queues);
+void network_queues_close(struct network_queues *queues);
+
+/* Opens vhost-net, which is at path, for each queue, or for none. */
+void network_queues_open_vhosts(struct network_queues *queues, const char *path);
+
 /* "kt", 12 digits of the sandbox id, the interface's number. */
 void network_tap_name(char ret[NETWORK_NAME_SIZE], const char *sid, uint32_t number);
 
@@ -18,13 +26,14 @@ bool network_tap_slot(const char *name, const char *sid, uint32_t *ret_slot);
 void network_tap_parse_alias(const char *text, int32_t *ret_target, uint8_t ret_mac[6]);
 
 /*
- * Makes the tap device and joins it to the interface both ways: its descriptor. It is not
- * persistent: closing the last descriptor of it removes the device with its filters. -EEXIST:
+ * Makes the tap device with a queue for each of the processors, as far as the kernel and
+ * LAUNCH_QUEUES_MAX allow, and joins it to the interface both ways. It is not persistent: closing
+ * the last descriptor of it removes the device with its filters. *ret was initialized. -EEXIST:
  * another VM has the interface, or somebody has filters on what it receives. host is the program of
  * network-host.h or -1: all that is received is the VM's then.
  */
 int network_tap_join(struct netlink *netlink, const struct network_link *link, const char *tap,
-		     int host, struct error *err);
+		     int host, uint32_t vcpus, struct network_queues *ret, struct error *err);
 
 int network_tap_set_mtu(struct netlink *netlink, int32_t index, uint32_t mtu, struct error *err);
 

@@ -42,31 +42,43 @@ struct answer {
 void network_taps_init(struct network_taps *taps)
 {
 	for (int i = 0; i < LAUNCH_NET_MAX; i++)
-		taps->taps[i] = taps->vhosts[i] = -1;
+		network_queues_init(&taps->of[i]);
 }
 
 void network_taps_close(struct network_taps *taps)
 {
-	for (int i = 0; i < LAUNCH_NET_MAX; i++) {
-		fd_close(&taps->taps[i]);
-		fd_close(&taps->vhosts[i]);
-	}
+	for (int i = 0; i < LAUNCH_NET_MAX; i++)
+		network_queues_close(&taps->of[i]);
 }
 
 /* --- the child ------------------------------------------------------------------------------ */
 
-static int child_join(struct netlink *netlink, const char *sid, struct network *network,
+enum task_kind { TASK_JOIN, TASK_CLEAN, TASK_LOOK, TASK_APART };
+
+struct task {
+	enum task_kind kind;
+	const char *sid;
+	uint32_t vcpus; /* TASK_JOIN */
+	/* TASK_APART: */
+	const char *name;
+	const uint8_t *mac;
+	bool apart;
+};
+
+static int child_join(struct netlink *netlink, const struct task *task, struct network *network,
 		      struct network_taps *taps, struct error *err)
 {
 	CLEANUP(fd_close) int host = network_host_open();
 
 	for (uint32_t i = 0; i < network->n_links; i++) {
 		char name[NETWORK_NAME_SIZE];
+		int r;
 
-		network_tap_name(name, sid, i);
-		taps->taps[i] = network_tap_join(netlink, &network->links[i], name, host, err);
-		if (taps->taps[i] < 0)
-			return taps->taps[i];
+		network_tap_name(name, task->sid, i);
+		r = network_tap_join(netlink, &network->links[i], name, host, task->vcpus,
+				     &taps->of[i], err);
+		if (r < 0)
+			return r;
 		network->links[i].slot = (int32_t)i;
 	}
 	return 0;
@@ -113,17 +125,6 @@ static int child_set_apart(struct netlink *netlink, const char *name, const uint
 	return netlink_ask(netlink, header, err);
 }
 
-enum task_kind { TASK_JOIN, TASK_CLEAN, TASK_LOOK, TASK_APART };
-
-struct task {
-	enum task_kind kind;
-	const char *sid;
-	/* TASK_APART: */
-	const char *name;
-	const uint8_t *mac;
-	bool apart;
-};
-
 static int child_work(struct netlink *netlink, const struct task *task, struct network *network,
 		      struct network_taps *taps, struct error *err)
 {
@@ -135,7 +136,16 @@ static int child_work(struct netlink *netlink, const struct task *task, struct n
 		return network_tap_clean(netlink, task->sid, err);
 	r = network_scan(netlink, task->sid, network, err);
 	if (r == 0 && task->kind == TASK_JOIN)
-		r = child_join(netlink, task->sid, network, taps, err);
+		r = child_join(netlink, task, network, taps, err);
+	return r;
+}
+
+static int child_send_queues(int fd, const struct network_queues *queues)
+{
+	int r = child_write(fd, &queues->n, sizeof(queues->n));
+
+	for (uint32_t i = 0; i < queues->n && r == 0; i++)
+		r = fdpass_send_one(fd, queues->taps[i], "t", deadline_in_ms(CHILD_MS), NULL);
 	return r;
 }
 
@@ -165,7 +175,7 @@ static noreturn void child_main(int fd, int netns, const struct task *task)
 	if (r == 0 && answer.errnum == 0 && tells) {
 		r = child_write(fd, network, sizeof(*network));
 		for (uint32_t i = 0; i < network->n_links && r == 0 && task->kind == TASK_JOIN; i++)
-			r = fdpass_send_one(fd, taps.taps[i], "t", deadline_in_ms(CHILD_MS), NULL);
+			r = child_send_queues(fd, &taps.of[i]);
 	}
 	_exit(r < 0);
 }
@@ -226,18 +236,32 @@ static int read_answer(int fd, struct error *err)
 	return answer.errnum != 0 ? error_say(err, answer.errnum, "%s", answer.text) : 0;
 }
 
+static int receive_queues(int fd, struct network_queues *queues, struct error *err)
+{
+	uint32_t n;
+	int r = read_all(fd, &n, sizeof(n), err);
+	char byte;
+
+	if (r == 0 && n > LAUNCH_QUEUES_MAX)
+		return error_say(err, EBADMSG, "%u queues of an interface", n);
+	while (r == 0 && queues->n < n) {
+		int tap = fdpass_receive_one(fd, &byte, 1, deadline_in_ms(CHILD_MS), err);
+
+		if (tap < 0)
+			return tap;
+		queues->taps[queues->n++] = tap;
+	}
+	return r;
+}
+
 static int receive(int fd, struct network *network, struct network_taps *taps, struct error *err)
 {
 	int r = read_answer(fd, err);
-	char byte;
 
 	if (r == 0)
 		r = read_all(fd, network, sizeof(*network), err);
-	for (uint32_t i = 0; r == 0 && i < network->n_links; i++) {
-		taps->taps[i] = fdpass_receive_one(fd, &byte, 1, deadline_in_ms(CHILD_MS), err);
-		if (taps->taps[i] < 0)
-			r = taps->taps[i];
-	}
+	for (uint32_t i = 0; r == 0 && i < network->n_links; i++)
+		r = receive_queues(fd, &taps->of[i], err);
 	return r;
 }
 
@@ -248,10 +272,11 @@ static void end_child(pid_t pid)
 		continue;
 }
 
-int network_attach(int netns, const char *sid, struct network **ret_network,
+int network_attach(int netns, const char *sid, uint32_t vcpus, struct network **ret_network,
 		   struct network_taps *ret_taps, struct error *err)
 {
 	CLEANUP(freep) struct network *network = malloc(sizeof(*network));
+	const struct task task = { .kind = TASK_JOIN, .sid = sid, .vcpus = vcpus };
 	CLEANUP(fd_close) int fd = -1;
 	pid_t pid;
 	int r;
@@ -259,7 +284,7 @@ int network_attach(int netns, const char *sid, struct network **ret_network,
 	network_taps_init(ret_taps);
 	if (network == NULL)
 		return error_set(err, ENOMEM, "network");
-	fd = start_child(netns, &(struct task){ .kind = TASK_JOIN, .sid = sid }, &pid, err);
+	fd = start_child(netns, &task, &pid, err);
 	if (fd < 0)
 		return fd;
 	r = receive(fd, network, ret_taps, err);
@@ -269,7 +294,7 @@ int network_attach(int netns, const char *sid, struct network **ret_network,
 		return error_prefix(err, "network");
 	}
 	for (uint32_t i = 0; i < network->n_links; i++)
-		ret_taps->vhosts[i] = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+		network_queues_open_vhosts(&ret_taps->of[i], NETWORK_VHOST);
 	*ret_network = steal_ptr(&network);
 	return 0;
 }

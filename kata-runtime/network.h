@@ -88,19 +88,26 @@ struct network {
 	char skipped[256]; /* what was found and is not given to the VM, in words; "" */
 };
 
-/* The tap devices of a network: descriptors, of which the first n_links are there. */
+/* The queues of a tap device: descriptors, of which the first n are there. */
+struct network_queues {
+	uint32_t n;
+	int taps[LAUNCH_QUEUES_MAX];
+	int vhosts[LAUNCH_QUEUES_MAX]; /* -1, all of them, where the host has no vhost-net */
+};
+
+/* The tap devices of a network: the first n_links have queues. */
 struct network_taps {
-	int taps[LAUNCH_NET_MAX];
-	int vhosts[LAUNCH_NET_MAX]; /* -1 where the host has no vhost-net */
+	struct network_queues of[LAUNCH_NET_MAX];
 };
 void network_taps_init(struct network_taps *taps);
 void network_taps_close(struct network_taps *taps);
 
 /*
  * Reads the network namespace netns (borrowed) and joins its interfaces to new tap devices, named
- * after the sandbox. Done by a forked child that enters it. *ret_network is to be freed.
+ * after the sandbox, with a queue for each of the VM's processors as far as that is possible. Done
+ * by a forked child that enters it. *ret_network is to be freed.
  */
-int network_attach(int netns, const char *sid, struct network **ret_network,
+int network_attach(int netns, const char *sid, uint32_t vcpus, struct network **ret_network,
 		   struct network_taps *ret_taps, struct error *err);
 
 /*

@@ -70,6 +70,11 @@ static int check(const struct qemu_config *config, struct error *err)
 		return error_say(err, EINVAL,
 				 "QEMU: %u network interfaces: at most %d are possible",
 				 config->n_nets, LAUNCH_NET_MAX);
+	for (uint32_t i = 0; i < config->n_nets; i++)
+		if (config->nets[i].queues < 1 || config->nets[i].queues > LAUNCH_QUEUES_MAX)
+			return error_say(err, EINVAL,
+					 "QEMU: interface %u with %u queues: expected 1 to %d", i,
+					 config->nets[i].queues, LAUNCH_QUEUES_MAX);
 	for (const char *p = params; *p != '\0'; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			return error_say(err, EINVAL,
@@ -170,24 +175,35 @@ static void add_links(struct argv *argv, const struct qemu_config *config)
 		 "virtserialport,bus=serial.0,chardev=agent,name=" QEMU_AGENT_PORT);
 }
 
-/* The firmware's network boot, romfile, is of no use: the kernel is given. */
-static void add_nets(struct argv *argv, const struct qemu_config *config)
+/* ",fd=16", or of several queues ",fds=16:17" */
+static void format_fds(char ret[64], const char *name, int first, uint32_t queues)
 {
-	for (uint32_t i = 0; i < config->n_nets; i++) {
-		const uint8_t *mac = config->nets[i].mac;
+	int at = snprintf(ret, 64, ",%s%s=%d", name, queues > 1 ? "s" : "", first);
 
-		argv_add(argv, "-netdev");
-		if (config->nets[i].vhost)
-			argv_addf(argv, "tap,id=net%u,fd=%u,vhost=on,vhostfd=%u", i,
-				  LAUNCH_FD_NET + i, LAUNCH_FD_VHOST + i);
-		else
-			argv_addf(argv, "tap,id=net%u,fd=%u,vhost=off", i, LAUNCH_FD_NET + i);
-		argv_add(argv, "-device");
-		argv_addf(argv,
-			  "virtio-net-pci,id=nic%u,bus=rp%u,netdev=net%u,"
-			  "mac=%02x:%02x:%02x:%02x:%02x:%02x,romfile=" VIRTIO,
-			  i, i, i, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
-	}
+	for (uint32_t i = 1; i < queues; i++)
+		at += snprintf(ret + at, 64 - (size_t)at, ":%d", first + (int)i);
+}
+
+/* The firmware's network boot, romfile, is of no use: the kernel is given. */
+static void add_net(struct argv *argv, uint32_t i, const struct qemu_net *net)
+{
+	const int first = (int)i * LAUNCH_QUEUES_MAX;
+	const uint8_t *mac = net->mac;
+	char taps[64], vhosts[64] = "", queues[32] = "";
+
+	format_fds(taps, "fd", LAUNCH_FD_NET + first, net->queues);
+	if (net->vhost)
+		format_fds(vhosts, "vhostfd", LAUNCH_FD_VHOST + first, net->queues);
+	/* An interrupt for each direction of a queue, and two for the device. */
+	if (net->queues > 1)
+		snprintf(queues, sizeof(queues), ",mq=on,vectors=%u", 2 * net->queues + 2);
+	argv_add(argv, "-netdev");
+	argv_addf(argv, "tap,id=net%u%s,vhost=%s%s", i, taps, net->vhost ? "on" : "off", vhosts);
+	argv_add(argv, "-device");
+	argv_addf(argv,
+		  "virtio-net-pci,id=nic%u,bus=rp%u,netdev=net%u,"
+		  "mac=%02x:%02x:%02x:%02x:%02x:%02x%s,romfile=" VIRTIO,
+		  i, i, i, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], queues);
 }
 
 static void add_devices(struct argv *argv, const struct qemu_config *config)
@@ -245,7 +261,8 @@ int qemu_args_make(const struct qemu_config *config, struct argv *ret, struct er
 	r = add_kernel(&argv, config, err);
 	add_links(&argv, config);
 	add_ports(&argv);
-	add_nets(&argv, config);
+	for (uint32_t i = 0; i < config->n_nets; i++)
+		add_net(&argv, i, &config->nets[i]);
 	add_devices(&argv, config);
 	add_memory(&argv, config);
 	if (r == 0 && argv.failed < 0)

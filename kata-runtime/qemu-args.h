@@ -35,12 +35,13 @@ enum {
 
 /*
  * A network interface: number N is netdev "netN" and device "nicN" in slot "rpN", whether it was
- * there at the start or was plugged later. At the start its tap device is behind descriptor
- * LAUNCH_FD_NET + N.
+ * there at the start or was plugged later. At the start its tap device's queues are behind the
+ * descriptors from LAUNCH_FD_NET + N * LAUNCH_QUEUES_MAX on.
  */
 struct qemu_net {
 	uint8_t mac[6];
-	bool vhost; /* LAUNCH_FD_VHOST + index is there */
+	uint32_t queues; /* 1 to LAUNCH_QUEUES_MAX */
+	bool vhost;      /* those from LAUNCH_FD_VHOST on are there, one for each queue */
 };
 
 struct qemu_config {

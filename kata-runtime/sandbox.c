@@ -38,7 +38,7 @@ enum { ORDERLY_MS = 500 };
 /* The descriptors of LAUNCH while they are collected. */
 struct cargo {
 	int fds[FDPASS_MAX];
-	char net_names[2 * LAUNCH_NET_MAX][16];
+	char net_names[2 * LAUNCH_NET_FDS][16];
 	struct msg_launch_fd names[FDPASS_MAX];
 	uint32_t count;
 };
@@ -160,12 +160,14 @@ static int collect_nets(const struct sandbox *s, struct cargo *cargo, struct err
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < s->network->n_links && r == 0; i++) {
-		r = collect_net(cargo, LAUNCH_NET, i, cargo->net_names[2 * i], s->taps->taps[i],
-				err);
+	for (uint32_t i = 0; i < LAUNCH_NET_FDS && r == 0; i++) {
+		const struct network_queues *queues = &s->taps->of[i / LAUNCH_QUEUES_MAX];
+
+		r = collect_net(cargo, LAUNCH_NET, i, cargo->net_names[2 * i],
+				queues->taps[i % LAUNCH_QUEUES_MAX], err);
 		if (r == 0)
 			r = collect_net(cargo, LAUNCH_VHOST, i, cargo->net_names[2 * i + 1],
-					s->taps->vhosts[i], err);
+					queues->vhosts[i % LAUNCH_QUEUES_MAX], err);
 	}
 	return r;
 }
@@ -264,7 +266,8 @@ static int make_qemu_args(const struct sandbox *s, const struct agent_link *link
 	launch->cid = qemu.cid = link->vsock.cid;
 	for (uint32_t i = 0; i < s->network->n_links; i++) {
 		memcpy(nets[i].mac, s->network->links[i].mac, sizeof(nets[i].mac));
-		nets[i].vhost = s->taps->vhosts[i] >= 0;
+		nets[i].queues = s->taps->of[i].n;
+		nets[i].vhost = s->taps->of[i].vhosts[0] >= 0;
 	}
 	if (r == 0)
 		r = qemu_args_make(&qemu, argv, err);

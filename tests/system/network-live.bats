@@ -27,6 +27,7 @@ setup_file() {
 	done
 	edit c --arg path "/run/netns/$namespace" --arg work "$work" \
 		'(.linux.namespaces[] | select(.type == "network")).path = $path
+		| .linux.resources.cpu = { quota: 200000, period: 100000 }
 		| .linux.sysctl = { "net.ipv4.icmp_echo_ignore_broadcasts": "0" }
 		| .mounts += ["resolv.conf", "hosts", "hostname" | { destination: "/etc/\(.)",
 			type: "bind", source: "\($work)/\(.)", options: ["rbind", "rprivate"] }]'
@@ -101,6 +102,16 @@ shows_not_now() {
 	! has_vm || has_not "$output" tentative # the host has asked already, or is asking
 	expect 0 inside ip -6 route
 	has "$output" 'default via fd00:77::1 dev eth1'
+}
+
+# queues_of INTERFACE: in the guest.
+queues_of() {
+	inside sh -c "ls -d /sys/class/net/$1/queues/rx-* | wc -l"
+}
+
+@test "an interface has a queue for each processor" {
+	vm_only
+	same "$(inside nproc) $(queues_of eth0) $(queues_of eth1)" '2 2 2'
 }
 
 @test "both reach their neighbours" {
@@ -224,6 +235,7 @@ except ConnectionRefusedError:
 	on_host ip addr add 10.80.1.1/24 dev eth2
 	on_host ip link set eth2 up
 	shows 10.80.1.1/24 ip addr show eth2
+	! has_vm || same "$(queues_of eth2)" 2
 	on_host ip link set eth2 down
 	on_host ip link set eth2 name net9
 	on_host ip link set net9 up

@@ -74,7 +74,7 @@ static void put_frame(struct buf *out, enum frame_type frame_type, enum msg_type
 static void send_raw(const void *bytes, size_t len, int fd, size_t n)
 {
 	union {
-		char bytes[CMSG_SPACE(64 * sizeof(int))];
+		char bytes[CMSG_SPACE((FDPASS_MAX + 64) * sizeof(int))];
 		struct cmsghdr align;
 	} control = { 0 };
 	struct iovec iov = { .iov_base = (void *)bytes, .iov_len = len };
@@ -172,13 +172,13 @@ Test(fdpass, descriptors_refused)
 		const char *text;
 	} cases[] = {
 		{ 1, 0, -EBADMSG, 0, "that nobody asked for" },
-		{ 32, 0, -EBADMSG, 0, "that nobody asked for" },
-		{ 33, 0, -EBADMSG, -EBADMSG, "more than 32" },
-		{ 64, 0, -EBADMSG, -EBADMSG, "more than 32" },
-		{ 0, 33, -EBADMSG, -EBADMSG, "more than 32" },
-		{ 32, 1, -EBADMSG, -EBADMSG, "more than 32" },
-		{ 17, 16, -EBADMSG, -EBADMSG, "more than 32" },
-		{ 16, 16, -EBADMSG, 0, "that nobody asked for" },
+		{ FDPASS_MAX, 0, -EBADMSG, 0, "that nobody asked for" },
+		{ FDPASS_MAX + 1, 0, -EBADMSG, -EBADMSG, "more than 160" },
+		{ FDPASS_MAX + 64, 0, -EBADMSG, -EBADMSG, "more than 160" },
+		{ 0, FDPASS_MAX + 1, -EBADMSG, -EBADMSG, "more than 160" },
+		{ FDPASS_MAX, 1, -EBADMSG, -EBADMSG, "more than 160" },
+		{ FDPASS_MAX / 2 + 1, FDPASS_MAX / 2, -EBADMSG, -EBADMSG, "more than 160" },
+		{ FDPASS_MAX / 2, FDPASS_MAX / 2, -EBADMSG, 0, "that nobody asked for" },
 	};
 
 	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {

@@ -3,25 +3,34 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "kata-runtime/network-tap.h"
 #include "tests/unit/netns.h"
 
 #define SID "0123456789abcdef0123456789abcdef"
 
 /* Keeps the descriptors, as QEMU does. */
 struct vm {
-	int taps[LAUNCH_NET_MAX];
+	struct network_queues taps[LAUNCH_NET_MAX];
+	uint32_t vcpus;
 	int plugs, unplugs, tells;
 	uint32_t told_links;
 	int refuse;            /* errno of the next calls */
 	const char *meanwhile; /* done while a device is unplugged */
 };
 
-static int on_plug(void *context, uint32_t slot, const uint8_t mac[6], int tap, struct error *err)
+static uint32_t on_vcpus(void *context)
+{
+	struct vm *vm = context;
+
+	return vm->vcpus;
+}
+
+static int on_plug(void *context, uint32_t slot, const uint8_t mac[6],
+		   struct network_queues *queues, struct error *err)
 {
 	struct vm *vm = context;
 
@@ -29,7 +38,9 @@ static int on_plug(void *context, uint32_t slot, const uint8_t mac[6], int tap, 
 	vm->plugs++;
 	if (vm->refuse != 0)
 		return error_set(err, vm->refuse, "plug");
-	vm->taps[slot] = fcntl(tap, F_DUPFD_CLOEXEC, 3);
+	cr_expect(queues->n == vm->vcpus);
+	vm->taps[slot] = *queues;
+	network_queues_init(queues);
 	return 0;
 }
 
@@ -42,7 +53,7 @@ static int on_unplug(void *context, uint32_t slot, struct error *err)
 
 	(void)err;
 	vm->unplugs++;
-	fd_close(&vm->taps[slot]);
+	network_queues_close(&vm->taps[slot]);
 	return 0;
 }
 
@@ -58,7 +69,7 @@ static int on_tell(void *context, const struct network *network, struct error *e
 	return 0;
 }
 
-static const struct network_sync_ops ops = { on_plug, on_unplug, on_tell };
+static const struct network_sync_ops ops = { on_vcpus, on_plug, on_unplug, on_tell };
 
 static void expect(struct network_sync *sync, struct vm *vm, int plugs, int unplugs, int tells,
 		   uint32_t links)
@@ -77,7 +88,7 @@ Test(network_sync, follows)
 {
 	CLEANUP(freep) struct network_sync *sync = calloc(1, sizeof(*sync));
 	CLEANUP(netlink_close) struct netlink netlink = NETLINK_NONE;
-	struct vm vm = { .taps = { -1, -1, -1, -1, -1, -1, -1, -1 } };
+	struct vm vm = { .vcpus = 1 };
 	struct error err = { 0 };
 
 	NETNS_OR_SKIP();
@@ -85,7 +96,7 @@ Test(network_sync, follows)
 		cr_skip_test("no /dev/net/tun");
 	cr_assert(netlink_open(&netlink, &err) == 0);
 	*sync = (struct network_sync){
-		.ops = &ops, .context = &vm, .netlink = &netlink, .sid = SID
+		.ops = &ops, .context = &vm, .netlink = &netlink, .sid = SID, .host = -1
 	};
 	expect(sync, &vm, 0, 0, 0, 0);
 	/* Names that sort before those of bridges, so that slots are known; all without IPv6. */
@@ -96,8 +107,10 @@ Test(network_sync, follows)
 		"ip link set b0 up && ip addr add 10.0.0.1/24 dev b0 && ip link set b0 mtu 1400"));
 	expect(sync, &vm, 0, 0, 1, 1);
 	cr_expect(sh("ip link show kt0123456789ab0 | grep -q 'mtu 1400'"));
+	vm.vcpus = 2;
 	cr_assert(sh("ip link add b1 type bridge"));
 	expect(sync, &vm, 1, 0, 1, 2);
+	vm.vcpus = 1;
 	cr_assert(sh("ip link del b0"));
 	expect(sync, &vm, 0, 1, 1, 1);
 	/* Another one of the same name and address is another one. */

@@ -13,6 +13,14 @@
 
 #define SID "0123456789abcdef0123456789abcdef"
 
+/* With one queue, and nothing for the host. */
+static int join(struct netlink *netlink, const struct network_link *link, const char *tap,
+		struct network_queues *queues, struct error *err)
+{
+	network_queues_init(queues);
+	return network_tap_join(netlink, link, tap, -1, 1, queues, err);
+}
+
 Test(network_tap, names)
 {
 	char name[NETWORK_NAME_SIZE];
@@ -67,7 +75,7 @@ Test(network_tap, joined_and_parted)
 	CLEANUP(freep) struct network *before = NULL;
 	CLEANUP(freep) struct network *joined = NULL;
 	CLEANUP(freep) struct network *after = NULL;
-	CLEANUP(fd_close) int fd = -1;
+	struct network_queues queues, more;
 	struct error err = { 0 };
 
 	NETNS_OR_SKIP();
@@ -78,8 +86,9 @@ Test(network_tap, joined_and_parted)
 	cr_assert(netlink_open(&netlink, &err) == 0);
 	before = scan(&netlink);
 	cr_assert(before->n_links == 2);
-	fd = network_tap_join(&netlink, &before->links[0], "kt0123456789ab3", -1, &err);
-	cr_assert(fd >= 0, "%s", err.text);
+	cr_assert(join(&netlink, &before->links[0], "kt0123456789ab3", &queues, &err) == 0, "%s",
+		  err.text);
+	cr_expect(queues.n == 1);
 	joined = scan(&netlink);
 	cr_expect(joined->links[0].slot == 3 && joined->links[1].slot == -1);
 	cr_expect(joined->taps[3].index != 0 && joined->taps[3].mtu == before->links[0].mtu);
@@ -89,13 +98,14 @@ Test(network_tap, joined_and_parted)
 	cr_expect(sh("! ip -6 addr show dev kt0123456789ab3 | grep -q inet6"));
 
 	/* Another one would take its frames from it. */
-	cr_expect(network_tap_join(&netlink, &before->links[0], "kt0123456789ab4", -1, &err) ==
-		  -EEXIST);
+	network_queues_init(&more);
+	cr_expect(join(&netlink, &before->links[0], "kt0123456789ab4", &more, &err) == -EEXIST);
+	cr_expect(more.n == 0 && more.taps[0] == -1);
 	cr_expect(strstr(err.text, "another VM has it") != NULL);
 	cr_expect(network_tap_part(&netlink, before->links[0].index, &err) == 0, "%s", err.text);
 	cr_expect(network_tap_part(&netlink, before->links[0].index, &err) == -ENOENT);
 	cr_expect(sh("! tc qdisc show dev %s | grep -q ingress", before->links[0].name));
-	fd_close(&fd);
+	network_queues_close(&queues);
 	after = scan(&netlink);
 	cr_expect(after->taps[3].index == 0 && after->links[0].slot == -1);
 }
@@ -105,7 +115,7 @@ Test(network_tap, an_address_that_was_changed_makes_it_another_one)
 	CLEANUP(netlink_close) struct netlink netlink = NETLINK_NONE;
 	CLEANUP(freep) struct network *before = NULL;
 	CLEANUP(freep) struct network *after = NULL;
-	CLEANUP(fd_close) int fd = -1;
+	struct network_queues queues;
 	struct error err = { 0 };
 
 	NETNS_OR_SKIP();
@@ -114,11 +124,49 @@ Test(network_tap, an_address_that_was_changed_makes_it_another_one)
 	cr_assert(sh("ip link add br7 address 02:00:00:00:00:01 type bridge"));
 	cr_assert(netlink_open(&netlink, &err) == 0);
 	before = scan(&netlink);
-	fd = network_tap_join(&netlink, &before->links[0], "kt0123456789ab0", -1, &err);
-	cr_assert(fd >= 0, "%s", err.text);
+	cr_assert(join(&netlink, &before->links[0], "kt0123456789ab0", &queues, &err) == 0, "%s",
+		  err.text);
 	cr_assert(sh("ip link set br7 address 02:00:00:00:00:02"));
 	after = scan(&netlink);
 	cr_expect(after->n_links == 1 && after->links[0].slot == -1 && after->taps[0].index != 0);
+	network_queues_close(&queues);
+}
+
+/* A queue for each processor, up to the most there are, and all of them or none with vhost-net. */
+Test(network_tap, queues)
+{
+	static const struct {
+		uint32_t vcpus, n;
+	} cases[] = { { 1, 1 }, { 2, 2 }, { LAUNCH_QUEUES_MAX + 9, LAUNCH_QUEUES_MAX } };
+	CLEANUP(netlink_close) struct netlink netlink = NETLINK_NONE;
+	CLEANUP(freep) struct network *network = NULL;
+	struct error err = { 0 };
+
+	NETNS_OR_SKIP();
+	if (access("/dev/net/tun", R_OK | W_OK) < 0)
+		cr_skip_test("no /dev/net/tun");
+	cr_assert(sh("ip link add br7 address 02:00:00:00:00:01 type bridge"));
+	cr_assert(netlink_open(&netlink, &err) == 0);
+	network = scan(&netlink);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct network_queues queues;
+
+		network_queues_init(&queues);
+		cr_assert(network_tap_join(&netlink, &network->links[0], "kt0123456789ab3", -1,
+					   cases[i].vcpus, &queues, &err) == 0,
+			  "%s", err.text);
+		cr_expect(queues.n == cases[i].n, "%u", queues.n);
+		cr_expect(sh("ip -d link show kt0123456789ab3 | grep -q '%s'",
+			     cases[i].n > 1 ? "multi_queue" : "tun type tap"));
+		network_queues_open_vhosts(&queues, "/nowhere");
+		cr_expect(queues.vhosts[0] == -1);
+		network_queues_open_vhosts(&queues, "/dev/null");
+		for (uint32_t j = 0; j < LAUNCH_QUEUES_MAX; j++)
+			cr_expect((queues.vhosts[j] >= 0) == (j < cases[i].n));
+		network_queues_close(&queues);
+		cr_expect(queues.n == 0 && queues.taps[0] == -1 && queues.vhosts[0] == -1);
+		cr_expect(sh("! ip link show kt0123456789ab3 2>&1 | grep -q tap"));
+	}
 }
 
 /* Whatever becomes of an interface once it is joined, clean finds it, and nobody else's. */
@@ -126,7 +174,7 @@ Test(network_tap, cleaned)
 {
 	CLEANUP(netlink_close) struct netlink netlink = NETLINK_NONE;
 	CLEANUP(freep) struct network *network = NULL;
-	int fds[4];
+	struct network_queues queues[4];
 	struct error err = { 0 };
 
 	NETNS_OR_SKIP();
@@ -140,11 +188,11 @@ Test(network_tap, cleaned)
 		char name[NETWORK_NAME_SIZE];
 
 		network_tap_name(name, i < 3 ? SID : "f" SID, i);
-		fds[i] = network_tap_join(&netlink, &network->links[i], name, -1, &err);
-		cr_assert(fds[i] >= 0, "%s", err.text);
+		cr_assert(join(&netlink, &network->links[i], name, &queues[i], &err) == 0, "%s",
+			  err.text);
 	}
 	for (int i = 0; i < 3; i++)
-		fd_close(&fds[i]);
+		network_queues_close(&queues[i]);
 	/* Set apart; of another one's address; beside more than a VM takes. */
 	cr_assert(sh("ip link set b0 alias '" NETWORK_APART "'"));
 	cr_assert(sh("ip link set b1 address 02:00:00:00:00:02"));
@@ -161,5 +209,5 @@ Test(network_tap, cleaned)
 	cr_expect(sh("tc filter show dev b5 ingress | grep -q 'pref 1 '"), "somebody else's");
 	cr_expect(network_tap_clean(&netlink, "f" SID, &err) == 0, "%s", err.text);
 	cr_expect(sh("! tc qdisc show dev b3 | grep -q ingress"));
-	fd_close(&fds[3]);
+	network_queues_close(&queues[3]);
 }

@@ -85,24 +85,35 @@ Test(qemu_args, plain)
 Test(qemu_args, nets)
 {
 	static const struct qemu_net nets[LAUNCH_NET_MAX + 1] = {
-		{ .mac = { 2, 0x42, 0xac, 0x11, 0, 2 } },
-		{ .mac = { 2, 0, 0, 0, 0, 0xff }, .vhost = true }
+		{ .mac = { 2, 0x42, 0xac, 0x11, 0, 2 }, .queues = 1 },
+		{ .mac = { 2, 0, 0, 0, 0, 0xff }, .queues = 1, .vhost = true },
+		{ .mac = { 2, 0, 0, 0, 0, 1 }, .queues = 2 },
+		{ .mac = { 2, 0, 0, 0, 0, 2 }, .queues = LAUNCH_QUEUES_MAX, .vhost = true },
+		{ .mac = { 2, 0, 0, 0, 0, 3 }, .queues = LAUNCH_QUEUES_MAX + 1 },
 	};
 	CLEANUP(argv_fini) struct argv argv = { 0 };
 	struct qemu_config config = plain;
 	struct error err = { 0 };
 
 	config.nets = nets;
-	config.n_nets = 2;
+	config.n_nets = 4;
 	make(&config, &argv);
 	cr_expect_eq(count(&argv, "tap,id=net0,fd=16,vhost=off"), 1);
-	cr_expect_eq(count(&argv, "tap,id=net1,fd=17,vhost=on,vhostfd=25"), 1);
+	cr_expect_eq(count(&argv, "tap,id=net1,fd=24,vhost=on,vhostfd=88"), 1);
+	cr_expect_eq(count(&argv, "tap,id=net2,fds=32:33,vhost=off"), 1);
+	cr_expect_eq(count(&argv, "tap,id=net3,fds=40:41:42:43:44:45:46:47,vhost=on,"
+				  "vhostfds=104:105:106:107:108:109:110:111"),
+		     1);
+	cr_expect(holds(&argv, "nic2,bus=rp2,netdev=net2,mac=02:00:00:00:00:01,mq=on,vectors=6,"));
+	cr_expect(holds(&argv, "mac=02:00:00:00:00:02,mq=on,vectors=18,romfile=,"));
 	cr_expect(holds(
 		&argv,
 		"virtio-net-pci,id=nic0,bus=rp0,netdev=net0,mac=02:42:ac:11:00:02,romfile=,"));
 	cr_expect(
 		holds(&argv, "virtio-net-pci,id=nic1,bus=rp1,netdev=net1,mac=02:00:00:00:00:ff,"));
 	argv_fini(&argv);
+	config.n_nets = 5;
+	cr_expect_eq(qemu_args_make(&config, &argv, &err), -EINVAL);
 	config.n_nets = LAUNCH_NET_MAX + 1;
 	cr_expect_eq(qemu_args_make(&config, &argv, &err), -EINVAL);
 }
