@@ -299,6 +299,29 @@ static int make_filesystem(int target_fd, const struct msg_mount *m, struct erro
 	return mount_new(m->type, m->source, m->flags, m->data, err);
 }
 
+/*
+ * Where something of the host is mounted. A directory goes over a directory only: in words by which
+ * docker tells its user to look at the paths.
+ */
+static int open_target(int root_fd, const char *path, bool directory, bool shared,
+		       struct error *err)
+{
+	CLEANUP(fd_close) int fd = resolve_create(root_fd, path, directory, err);
+	struct stat st;
+
+	if (!shared || (fd < 0 && fd != -ENOTDIR))
+		return steal_fd(&fd);
+	if (fd < 0)
+		return error_say(err, ENOTDIR,
+				 "what is there is not a directory, as the source is");
+	if (fstat(fd, &st) < 0)
+		return error_set(err, errno, "look at %s in the container", path);
+	if (!directory && S_ISDIR(st.st_mode))
+		return error_say(err, ENOTDIR,
+				 "the source is not a directory, as what is there is");
+	return steal_fd(&fd);
+}
+
 static int apply(int root_fd, int share_fd, const struct msg_mount *m, struct error *err)
 {
 	CLEANUP(fd_close) int target = -1;
@@ -313,7 +336,7 @@ static int apply(int root_fd, int share_fd, const struct msg_mount *m, struct er
 	} else if (str_eq(m->type, "bind") || (m->flags & MS_BIND) != 0) {
 		return error_say(err, EINVAL, "only what is shared by the host can be bound");
 	}
-	target = resolve_create(root_fd, m->destination, directory, err);
+	target = open_target(root_fd, m->destination, directory, fd >= 0, err);
 	if (target < 0)
 		return target;
 	if (fd < 0)

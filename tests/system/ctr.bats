@@ -72,6 +72,30 @@ ctr_run() {
 	expect 0 ctr_command container delete five
 }
 
+@test "a container without streams" {
+	ctr_run -d --null-io "$work/bundle/rootfs" mute sh -c 'echo lost; read -r line; trap "exit 4" TERM
+		while :; do sleep 0.2; done'
+	eventually 20 ctr_command task exec --exec-id e1 mute pidof sleep
+	expect 0 ctr_command task kill --signal SIGTERM mute
+	eventually 20 task_stopped mute
+	expect 0 ctr_command task delete mute
+	has "$stderr" 'exit code 4'
+	expect 0 ctr_command container delete mute
+}
+
+@test "a checkpoint is refused, and the container goes on" {
+	vm_only # runc would need criu
+	ctr_run -d "$work/bundle/rootfs" stays sleep 1000
+	expect 1 ctr_command task checkpoint stays
+	has "$stderr" 'checkpoint'
+	has "$(ctr_command task ls)" RUNNING
+	expect 0 ctr_command task exec --exec-id e1 stays true
+	expect 0 ctr_command task kill --signal SIGKILL stays
+	eventually 20 task_stopped stays
+	run ctr_command task delete stays
+	expect 0 ctr_command container delete stays
+}
+
 task_stopped() {
 	ctr_command task ls | grep -q "$1 .*STOPPED"
 }

@@ -65,6 +65,13 @@ inside() {
 	expect 1 inside 'mount -o remount,rw /ro'
 }
 
+@test "a directory over a file, and the other way round, gets docker's hint" {
+	expect 125 docker run --rm "${with_runtime[@]}" -v "$work/dir:/bin/not-executable" img true
+	has "$stderr" 'not a directory' 'mount a directory onto a file (or vice-versa)'
+	expect 125 docker run --rm "${with_runtime[@]}" -v "$work/file:/bin" img true
+	has "$stderr" 'not a directory' 'mount a directory onto a file (or vice-versa)'
+}
+
 @test "a named volume outlives its container; it begins with what the image has there" {
 	expect 0 inside 'echo kept >/named/file; ls /bin/sh'
 	expect 1 in_vm --rm -v named:/elsewhere:ro img sh -c 'cat /elsewhere/file; touch /elsewhere/x'

@@ -164,11 +164,16 @@ has_caught() {
 	vm_only
 	local what
 
-	for what in shim qemu virtiofsd monitor; do
+	# manager: containerd's own shim, which only delete --force follows.
+	for what in shim manager qemu virtiofsd monitor; do
 		in_vm -d --name victim img sleep 1000
-		if [[ $what == shim ]]; then of victim .State.Pid; else process_of victim "$what"; fi |
-			head -n 1 >"$work/pid"
-		kill -KILL "$(<"$work/pid")"
+		case $what in
+		shim) of victim .State.Pid ;;
+		manager) ps -o ppid= -p "$(of victim .State.Pid)" ;;
+		*) process_of victim "$what" ;;
+		esac | head -n 1 >"$work/pid"
+		[[ $what != manager ]] || grep -q containerd-shim "/proc/$(xargs <"$work/pid")/cmdline"
+		kill -KILL "$(xargs <"$work/pid")"
 		eventually 15 is victim .State.Status exited
 		[[ $(of victim .State.ExitCode) =~ ^(137|255)$ ]]
 		expect 0 timeout -k 5 20 docker rm victim

@@ -101,13 +101,18 @@ status_in_podman() {
 	has "$output" "$(podman_command inspect --format '{{.State.Pid}}' main)"
 }
 
-@test "podman logs, pause, unpause and update" {
+@test "podman logs, pause, unpause, update and stats" {
 	expect 0 podman_command logs main
 	same "$output" started
 	expect 0 podman_command pause main
 	same "$(status_in_podman)" 'paused 0'
 	expect 0 podman_command unpause main
 	same "$(status_in_podman)" 'running 0'
+	expect 0 podman_command update --memory 300m main
+	! has_vm || same "$(podman_command exec main cat /sys/fs/cgroup/memory.max)" 314572800
+	expect 0 podman_command stats --no-stream --format '{{.MemUsage}} {{.PIDS}}' main
+	has "$output" B
+	has_not "$output" -- '--'
 }
 
 @test "podman stop lets it end in its own way, start begins again, kill and rm" {

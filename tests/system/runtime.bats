@@ -219,6 +219,7 @@ inside_as_root() {
 	same "$(jq -r '[.id, .pid, .status, .bundle, .rootfs, .annotations["org.example.test"]] | @csv' \
 		<<<"$output")" \
 		"\"main\",$(pid_of main),\"created\",\"$work/main\",\"$base/rootfs\",\"an annotation\""
+	jq -e '(.ociVersion | startswith("1.")) and (.owner | type) == "string"' <<<"$output"
 	date -d "$(jq -r .created <<<"$output")"
 }
 

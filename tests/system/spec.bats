@@ -34,14 +34,16 @@ hook() {
 
 # with_hooks NAME: all six of them.
 with_hooks() {
-	local kind dir
+	local kind dir script
 
 	edit "$1" --arg log "$work/log" '.mounts += [{ destination: "/log", type: "bind",
 		source: $log, options: ["rbind", "rw"] }] | .annotations = { "org.example.a": "b" }'
 	for kind in prestart createRuntime createContainer startContainer poststart poststop; do
-		dir=$work/log
+		dir=$work/log script=
 		[[ $kind != startContainer ]] || dir=/log
-		edit "$1" --arg kind "$kind" --argjson hook "$(hook "$kind" "$dir")" \
+		[[ $kind != prestart ]] || script="exec >$dir/links; export PATH=$PATH
+			nsenter --net=/proc/\$(jq .pid $dir/prestart)/ns/net ip -o link"
+		edit "$1" --arg kind "$kind" --argjson hook "$(hook "$kind" "$dir" "$script")" \
 			'.hooks[$kind] = [$hook]'
 	done
 }
@@ -63,6 +65,9 @@ state_of() {
 	# runc runs it among the container's processes, where its first one is number 1.
 	same "$(state_of createContainer)" \
 		"creating $(has_vm && echo "$pid" || echo 1) hooks $work/hooks b"
+	# What fills the network begins with nothing.
+	same "$(wc -l <"$work/log/links")" 1
+	has "$(<"$work/log/links")" 'lo: <LOOPBACK'
 	[[ ! -e $work/log/poststart ]]
 	! has_vm || [[ ! -e $work/log/startContainer ]] # runc 1.1 runs it at create
 	# That of the container, on the host.
