@@ -14,6 +14,38 @@ SECONDS = 120
 ADDRESS = "198.51.100.2"
 
 
+# What the other side of write() and read() runs, with the connection for its streams: whole blocks,
+# since what nc copies itself are small pieces, of which each would be a packet.
+INTO = f"-e dd of=/dev/null bs={len(BLOCK)}"
+OUT = f"-e dd if=/dev/zero bs={len(BLOCK)} count="
+
+
+def write(connection, total):
+    """Bytes in a second until the other side has read all, which it tells by its end."""
+    connection.settimeout(SECONDS)
+    with connection:
+        began = time.time()
+        for _ in range(total // len(BLOCK)):
+            connection.sendall(BLOCK)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1):
+            pass
+        return total / (time.time() - began)
+
+
+def read(connection, total):
+    """Bytes in a second from the connection on; all of them must come."""
+    connection.settimeout(SECONDS)
+    with connection:
+        began = time.time()
+        count, room = 0, bytearray(1 << 20)
+        while n := connection.recv_into(room):
+            count += n
+        if count != total:
+            raise Failed(f"{count} bytes of {total} came over TCP")
+        return total / (time.time() - began)
+
+
 def ip(*words):
     subprocess.run(["ip", *words], check=True)
 
@@ -72,24 +104,3 @@ class Namespaces:
                     raise Failed(f"nobody listens in the container: {error}") from error
                 time.sleep(0.05)
 
-    def write(self, port, total):
-        """Bytes in a second until the other side has read all, which it tells by its end."""
-        with self.connect(port) as connection:
-            began = time.time()
-            for _ in range(total // len(BLOCK)):
-                connection.sendall(BLOCK)
-            connection.shutdown(socket.SHUT_WR)
-            while connection.recv(1):
-                pass
-            return total / (time.time() - began)
-
-    def read(self, port, total):
-        """Bytes in a second from the connection on; all of them must come."""
-        with self.connect(port) as connection:
-            began = time.time()
-            count, room = 0, bytearray(1 << 20)
-            while n := connection.recv_into(room):
-                count += n
-            if count != total:
-                raise Failed(f"{count} bytes of {total} came over TCP")
-            return total / (time.time() - began)

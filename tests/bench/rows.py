@@ -1,6 +1,7 @@
 """What the benchmark measures. A row of the table is a line of ROWS; a value for it is what a
 function marked @measurement yields: the row's key and a number. Each function is called for one
 runtime after the other, again and again, and the table shows the medians."""
+import functools
 import os
 import re
 import statistics
@@ -12,6 +13,10 @@ import network
 from host import Failed, cpu_seconds, memory
 
 SECOND, MEMORY, SIZE, RATE = "s", "memory", "size", "B/s"
+
+
+# The processes that could have to do with a packet.
+NET_PROCESSES = ("qemu", "virtiofsd", "worker", "shim", "netmon")
 
 
 class Row:
@@ -54,9 +59,9 @@ ROWS = [
     Row("ping", "round trip through an exec", SECOND),
     Row("ping.loaded", "  beside stdin of another one", SECOND, 0.002),
     Row("net.in", "TCP into the container", RATE),
-    Row("net.in.qemu", "  CPU of QEMU for a MB of it", SECOND),
+    *(Row(f"net.in.{name}", f"  CPU of {name} for a MB of it", SECOND) for name in NET_PROCESSES),
     Row("net.out", "TCP out of the container", RATE),
-    Row("net.out.qemu", "  CPU of QEMU for a MB of it", SECOND),
+    *(Row(f"net.out.{name}", f"  CPU of {name} for a MB of it", SECOND) for name in NET_PROCESSES),
     Row("pss", "PSS of all proxy and shim processes", MEMORY, 3 << 20),
     Row("pss.monitor", "  PSS of the monitor", MEMORY),
     Row("pss.worker", "  PSS of the worker", MEMORY),
@@ -87,6 +92,15 @@ def measurement(function):
     return function
 
 
+def containers_only(function):
+    """A measurement that a plain virtual machine has nothing to do with."""
+    @functools.wraps(function)
+    def checked(runtime, options):
+        if not runtime.is_plain:
+            yield from function(runtime, options)
+    return checked
+
+
 def is_kata(runtime):
     return runtime.is_kata
 
@@ -94,6 +108,7 @@ def is_kata(runtime):
 # --- a whole life -------------------------------------------------------------------------------
 
 @measurement
+@containers_only
 def whole_life(runtime, _):
     """Kept after its end, so that its processes can be asked what they used, then deleted."""
     bundle = runtime.bundle("/bin/true")
@@ -134,16 +149,20 @@ def phases(runtime, began, took):
 # --- commands -----------------------------------------------------------------------------------
 
 @measurement
+@containers_only
 def version(runtime, _):
     yield "version", min(runtime.do("--version")[1] for _ in range(5))
 
 
 @measurement
+@containers_only
 def living(runtime, options):
     """All that needs a container which runs."""
     with network.Namespaces(f"kata-bench-{os.getpid()}") as net:
         netns = net.container if runtime.has_network else None
         runtime.run("live", runtime.bundle("sleep", "3600", netns=netns), "--detach")
+        if is_kata(runtime):
+            runtime.note_qemu("live")
         yield from commands_and_streams(runtime, options)
         if netns is not None:
             yield from network_rows(runtime, options.bytes, net)
@@ -171,15 +190,37 @@ def commands_and_streams(runtime, options):
 def network_rows(runtime, total, net):
     """One connection that is filled, from a namespace beside the container's and to it."""
     blocks = total // BLOCK
-    for key, command, exchange in (
-            ("net.in", "exec nc -l -p 9000 >/dev/null", net.write),
-            ("net.out", f"dd if=/dev/zero bs={BLOCK} count={blocks} | nc -l -p 9000", net.read)):
-        process = runtime.start("exec", "live", "sh", "-c", command)
-        before = link_cpu(runtime)
-        yield key, exchange(9000, blocks * BLOCK)
+    for key, program, exchange in (("net.in", network.INTO, network.write),
+                                   ("net.out", f"{network.OUT}{blocks}", network.read)):
+        process = runtime.start("exec", "live", "sh", "-c", f"exec nc -l -p 9000 {program}")
+        connection = net.connect(9000)
+        before = network_cpu(runtime)
+        yield key, exchange(connection, blocks * BLOCK)
+        for name, seconds in network_cpu(runtime).items():
+            yield f"{key}.{name}", (seconds - before[name]) / (blocks * BLOCK / 1e6)
         process.wait(SECONDS)
-        if is_kata(runtime):
-            used = link_cpu(runtime)["qemu"] - before["qemu"]
+
+
+def network_cpu(runtime):
+    if not is_kata(runtime):
+        return {}
+    processes = runtime.processes("live")
+    processes["netmon"] = [runtime.netmon("live")]
+    return {name: sum(map(cpu_seconds, processes[name])) for name in NET_PROCESSES}
+
+
+@measurement
+def user_network(runtime, options):
+    """The same with QEMU's user networking and nothing of ours."""
+    if not runtime.is_plain:
+        return
+    blocks = options.bytes // BLOCK
+    with runtime.machine(network.INTO, f"{network.OUT}{blocks}") as machine:
+        for number, key, exchange in ((0, "net.in", network.write), (1, "net.out", network.read)):
+            connection = machine.connect(number)
+            before = cpu_seconds(machine.process.pid)
+            yield key, exchange(connection, blocks * BLOCK)
+            used = cpu_seconds(machine.process.pid) - before
             yield key + ".qemu", used / (blocks * BLOCK / 1e6)
 
 
@@ -329,6 +370,7 @@ def write_all(fd, total):
 # --- sizes --------------------------------------------------------------------------------------
 
 @measurement
+@containers_only
 def sizes(runtime, _):
     yield "size.runtime", os.path.getsize(runtime.program)
     if not is_kata(runtime):

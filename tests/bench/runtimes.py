@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 from host import Failed, Process, descendants, read, reap
+from plain import PlainMachine, make_initrd
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 SECONDS = 120  # for one command; a virtual machine without KVM on a busy host takes its time
@@ -18,6 +19,7 @@ class Runtime:
 
     options = []
     is_kata = False
+    is_plain = False
     has_network = True
 
     def __init__(self, name, program, directory):
@@ -78,6 +80,7 @@ class Kata(Runtime):
     """kata-runtime, with a log of each component that tells when it did what."""
 
     is_kata = True
+    qemu_words = None  # of its last machine
 
     def __init__(self, name, program, directory, link="virtio-serial"):
         super().__init__(name, program, directory)
@@ -112,6 +115,38 @@ class Kata(Runtime):
         return found
 
 
+    def netmon(self, ident):
+        """The process that follows its network."""
+        with open(os.path.join(self.root, ident, "state.json"), encoding="utf-8") as file:
+            return json.load(file)["netmon"]["pid"]
+
+    def note_qemu(self, ident):
+        """For who wants a QEMU like ours."""
+        pid = self.processes(ident)["qemu"][0]
+        self.qemu_words = read(f"/proc/{pid}/cmdline").split("\0")
+
+
+class Plain:
+    """QEMU with user networking, as kata's runs; it has no containers."""
+
+    name, is_kata, is_plain = "qemu-user", False, True
+
+    def __init__(self, kata, directory):
+        self.kata, self.directory = kata, directory
+
+    def machine(self, into, out):
+        share = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(self.kata.program))),
+                             "share/kata-containers")
+        initrd = os.path.join(self.directory, "plain-initrd")
+        if self.kata.qemu_words is None:
+            raise Failed("no machine of ours ran before")
+        make_initrd(initrd, os.path.join(share, "kata-containers-initrd.img"), into, out)
+        return PlainMachine(self.kata.qemu_words, os.path.join(share, "vmlinux.container"), initrd)
+
+    def clean_up(self):
+        """Its machine ends with each measurement."""
+
+
 class Runsc(Runtime):
     has_network = False
     options = ["--network=none"]
@@ -125,4 +160,5 @@ def find(kata, directory):
         program = shutil.which(name)
         if program is not None:
             found.append(kind(name, program, directory))
+    found.append(Plain(found[0], directory))
     return found
