@@ -13,7 +13,7 @@ static const char *const caches[] = { "none", "auto", "always", NULL };
 static const char *const shared_filesystems[] = { "virtio-fs", "virtio-fs-mknod", NULL };
 static const char *const uid_modes[] = { "private", "shared", NULL };
 static const char *const seccomp_actions[] = { "kill", "log", NULL };
-static const char *const models[] = { "tcfilter", "none", NULL };
+static const char *const models[] = { "tcfilter", "macvtap", "none", NULL };
 static const char *const log_targets[] = { "auto", "journal", "file", NULL };
 
 static const char *const daemons[] = { "/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd", NULL };
@@ -231,8 +231,13 @@ const struct config_key config_keys[] = {
 	  .offset = AT(runtime.internetworking_model),
 	  .number = MODEL_TCFILTER,
 	  .choices = models,
-	  .meaning = "How a VM gets the interfaces of its container's network namespace. tcfilter: "
-		     "filters send each frame on. none: it gets none of them." },
+	  .meaning =
+		  "How a VM gets the interfaces of its container's network namespace. tcfilter: "
+		  "filters send each frame on. macvtap: a device on top of an interface that is up "
+		  "at "
+		  "create takes all frames, also answers to docker's name server from others; for "
+		  "what comes later, and where such a device cannot be, tcfilter. none: it gets "
+		  "none of them." },
 	{ .section = "runtime",
 	  .name = "disable_new_netns",
 	  .type = CONFIG_BOOL,

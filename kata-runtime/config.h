@@ -23,7 +23,7 @@ enum config_cache { VIRTIO_FS_CACHE_NONE, VIRTIO_FS_CACHE_AUTO, VIRTIO_FS_CACHE_
 enum config_shared_fs { SHARED_FS_VIRTIO_FS, SHARED_FS_VIRTIO_FS_MKNOD };
 enum config_uid_mode { UID_MODE_PRIVATE, UID_MODE_SHARED };
 enum config_seccomp { SECCOMP_KILL, SECCOMP_LOG };
-enum config_model { MODEL_TCFILTER, MODEL_NONE };
+enum config_model { MODEL_TCFILTER, MODEL_MACVTAP, MODEL_NONE };
 enum config_log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_FILE };
 
 /* What the files say, defaults filled in. Paths are absolute; strings are never NULL. */

@@ -432,7 +432,9 @@ static int prepare_network(struct creation *c, struct error *err)
 		c->network = calloc(1, sizeof(*c->network));
 		return c->network != NULL ? 0 : error_set(err, ENOMEM, "network");
 	}
-	r = network_attach(netns, c->state.sid, c->sandbox.size.vcpus, &c->network, &c->taps, err);
+	r = network_attach(netns, c->state.sid, c->sandbox.size.vcpus,
+			   c->config.runtime.internetworking_model == MODEL_MACVTAP, &c->network,
+			   &c->taps, err);
 	if (r == 0 && c->network->skipped[0] != '\0' && c->config.runtime.strict_network)
 		return error_say(err, ENOTSUP, "parts of the network cannot be given to a VM: %s",
 				 c->network->skipped);

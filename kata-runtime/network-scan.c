@@ -148,7 +148,10 @@ static bool take_tap(struct network *network, const struct network_link *link, c
 	struct network_tap *tap;
 	uint32_t slot;
 
-	if (!str_eq(kind, "tun") || !network_tap_slot(link->name, network->sid, &slot))
+	bool macvtap = str_eq(kind, "macvtap");
+
+	if ((!str_eq(kind, "tun") && !macvtap) ||
+	    !network_tap_slot(link->name, network->sid, &slot))
 		return false;
 	if (slot >= LAUNCH_NET_MAX)
 		return true;
@@ -156,6 +159,7 @@ static bool take_tap(struct network *network, const struct network_link *link, c
 	netlink_text(alias, text, sizeof(text));
 	tap->index = link->index;
 	tap->mtu = link->mtu;
+	tap->macvtap = macvtap;
 	network_tap_parse_alias(text, &tap->target, tap->mac);
 	return true;
 }

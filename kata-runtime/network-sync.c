@@ -35,7 +35,7 @@ static int unplug_lost(struct network_sync *sync, struct network *now, bool *ret
 		*ret_changed = true;
 		r = sync->ops->unplug(sync->context, (uint32_t)slot, err);
 		if (tap->target > 0)
-			network_tap_part(sync->netlink, tap->target, &why); /* when it is there */
+			network_tap_remove(sync->netlink, tap, &why); /* when it is there */
 		if (r < 0)
 			result = r;
 		else
@@ -60,6 +60,7 @@ static int plug(struct network_sync *sync, struct network *now, struct network_l
 	int32_t slot = free_slot(now);
 	char name[NETWORK_NAME_SIZE];
 	CLEANUP(network_queues_close) struct network_queues queues;
+	struct network_join join = { .host = sync->host };
 	struct error why;
 	int r;
 
@@ -67,8 +68,8 @@ static int plug(struct network_sync *sync, struct network *now, struct network_l
 	if (slot < 0)
 		return error_say(err, ENOSPC, "the VM has no free slot for a network interface");
 	network_tap_name(name, sync->sid, (uint32_t)slot);
-	r = network_tap_join(sync->netlink, link, name, sync->host, sync->ops->vcpus(sync->context),
-			     &queues, err);
+	join.vcpus = sync->ops->vcpus(sync->context);
+	r = network_tap_join(sync->netlink, link, name, &join, &queues, err);
 	if (r < 0)
 		return r;
 	r = sync->ops->plug(sync->context, (uint32_t)slot, link->mac, &queues, err);

@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "kata-runtime/network-filter.h"
+#include "kata-runtime/network-macvtap.h"
 
 enum { TAKEN_MAX = 64, TRIES = 5 };
 
@@ -269,31 +270,78 @@ static int redirect_both(struct netlink *netlink, int32_t link, int32_t tap, str
 	return r < 0 ? r : network_filter_add(netlink, link, tap, err);
 }
 
-int network_tap_join(struct netlink *netlink, const struct network_link *link, const char *tap,
-		     int host, uint32_t vcpus, struct network_queues *ret, struct error *err)
+static int join_by_filters(struct netlink *netlink, const struct network_link *link, int index,
+			   int host, struct error *err)
 {
 	struct error ignored;
-	int index = 0, r = open_tap(tap, vcpus, ret, &index, err);
+	int r = set_alias(netlink, index, link, err);
 
-	if (r == 0) {
-		silence(netlink, index);
-		r = set_alias(netlink, index, link, err);
-	}
 	if (r == 0)
 		r = redirect_both(netlink, link->index, index, err);
-	if (r < 0) {
-		network_queues_close(ret);
-		return error_prefix(err, "join interface %s to %s", link->name, tap);
-	}
+	if (r < 0)
+		return r;
 	if (host >= 0 && network_filter_keep(netlink, link->index, index, host, &ignored) < 0)
 		log_warning("docker's name server has no answers from others", KV_ERR(&ignored));
 	r = bring_up(netlink, index, link->mtu, err);
-	if (r < 0) {
+	if (r < 0)
 		network_filter_remove(netlink, link->index, &ignored);
+	return r;
+}
+
+static int join_by_macvtap(struct netlink *netlink, const struct network_link *link,
+			   const char *tap, uint32_t vcpus, struct network_queues *ret,
+			   struct error *err)
+{
+	struct taken taken = { .sid = "" };
+	struct error ignored;
+	int index, r = find_taken(netlink, &taken, err);
+
+	if (r == 0 && is_taken(&taken, link->index))
+		r = error_say(err, EEXIST, "another VM has it");
+	if (r == 0)
+		r = network_macvtap_open(netlink, link, tap, vcpus, ret, &index, err);
+	if (r < 0)
+		return r;
+	silence(netlink, index);
+	r = set_alias(netlink, index, link, err);
+	if (r == 0)
+		r = bring_up(netlink, index, link->mtu, err);
+	if (r < 0)
+		network_macvtap_remove(netlink, index, &ignored);
+	return r;
+}
+
+int network_tap_join(struct netlink *netlink, const struct network_link *link, const char *tap,
+		     const struct network_join *join, struct network_queues *ret, struct error *err)
+{
+	bool macvtap = join->macvtap && link->up;
+	int index = 0, r = -EOPNOTSUPP;
+
+	if (macvtap)
+		r = join_by_macvtap(netlink, link, tap, join->vcpus, ret, err);
+	if (macvtap && (r == -EINVAL || r == -EBUSY || r == -EOPNOTSUPP)) {
+		log_warning("an interface takes no macvtap device", KV_S("name", link->name),
+			    KV_ERR(err));
+		macvtap = false;
+	}
+	if (!macvtap) {
+		r = open_tap(tap, join->vcpus, ret, &index, err);
+		if (r == 0) {
+			silence(netlink, index);
+			r = join_by_filters(netlink, link, index, join->host, err);
+		}
+	}
+	if (r < 0) {
 		network_queues_close(ret);
 		return error_prefix(err, "join interface %s to %s", link->name, tap);
 	}
 	return 0;
+}
+
+int network_tap_remove(struct netlink *netlink, const struct network_tap *tap, struct error *err)
+{
+	return tap->macvtap ? network_macvtap_remove(netlink, tap->index, err)
+			    : network_tap_part(netlink, tap->target, err);
 }
 
 int network_tap_part(struct netlink *netlink, int32_t index, struct error *err)
@@ -305,9 +353,11 @@ int network_tap_clean(struct netlink *netlink, const char *sid, struct error *er
 {
 	struct taken taken = { .sid = sid };
 	struct network_filters filters;
-	/* In this order: the tap of a filter that is found was there before it. */
-	int result = network_filter_list(netlink, &filters, err);
+	int result = network_macvtap_clean(netlink, sid, err);
 
+	/* In this order: the tap of a filter that is found was there before it. */
+	if (result == 0)
+		result = network_filter_list(netlink, &filters, err);
 	if (result == 0)
 		result = find_taken(netlink, &taken, err);
 	if (result < 0)

@@ -25,24 +25,34 @@ bool network_tap_slot(const char *name, const char *sid, uint32_t *ret_slot);
 /* From a tap device's alias to the interface it is joined to; 0: it says nothing of the kind. */
 void network_tap_parse_alias(const char *text, int32_t *ret_target, uint8_t ret_mac[6]);
 
+struct network_join {
+	uint32_t vcpus;
+	bool macvtap; /* where it can be; needs rights of root's */
+	int host;     /* the program of network-host.h, or -1: all that is received is the VM's */
+};
+
 /*
  * Makes the tap device with a queue for each of the processors, as far as the kernel and
- * LAUNCH_QUEUES_MAX allow, and joins it to the interface both ways. It is not persistent: closing
- * the last descriptor of it removes the device with its filters. *ret was initialized. -EEXIST:
- * another VM has the interface, or somebody has filters on what it receives. host is the program of
- * network-host.h or -1: all that is received is the VM's then.
+ * LAUNCH_QUEUES_MAX allow, and joins it to the interface both ways. Unless it is a macvtap it is
+ * not persistent: closing the last descriptor of it removes the device with its filters. *ret was
+ * initialized. -EEXIST: another VM has the interface, or somebody has filters on what it receives.
  */
 int network_tap_join(struct netlink *netlink, const struct network_link *link, const char *tap,
-		     int host, uint32_t vcpus, struct network_queues *ret, struct error *err);
+		     const struct network_join *join, struct network_queues *ret,
+		     struct error *err);
 
 int network_tap_set_mtu(struct netlink *netlink, int32_t index, uint32_t mtu, struct error *err);
 
-/* Takes our filter and its qdisc from an interface: 0, or -ENOENT when it has none of ours. */
+/* Takes our filters from an interface: 0, or -ENOENT when it has none of ours. */
 int network_tap_part(struct netlink *netlink, int32_t index, struct error *err);
 
+/* The same of what a tap device is joined to, and it itself if it stays when it is closed. */
+int network_tap_remove(struct netlink *netlink, const struct network_tap *tap, struct error *err);
+
 /*
- * Takes them from every interface of the namespace, whatever became of it since, but from those
- * that a tap device of another VM than sid's is joined to.
+ * Removes this VM's macvtap devices, and takes filters from every interface of the namespace,
+ * whatever became of it since, but from those that a tap device of another VM than sid's is joined
+ * to.
  */
 int network_tap_clean(struct netlink *netlink, const char *sid, struct error *err);
 

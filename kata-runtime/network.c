@@ -58,7 +58,7 @@ enum task_kind { TASK_JOIN, TASK_CLEAN, TASK_LOOK, TASK_APART };
 struct task {
 	enum task_kind kind;
 	const char *sid;
-	uint32_t vcpus; /* TASK_JOIN */
+	struct network_join join; /* TASK_JOIN */
 	/* TASK_APART: */
 	const char *name;
 	const uint8_t *mac;
@@ -69,14 +69,15 @@ static int child_join(struct netlink *netlink, const struct task *task, struct n
 		      struct network_taps *taps, struct error *err)
 {
 	CLEANUP(fd_close) int host = network_host_open();
+	struct network_join join = task->join;
 
+	join.host = host;
 	for (uint32_t i = 0; i < network->n_links; i++) {
 		char name[NETWORK_NAME_SIZE];
 		int r;
 
 		network_tap_name(name, task->sid, i);
-		r = network_tap_join(netlink, &network->links[i], name, host, task->vcpus,
-				     &taps->of[i], err);
+		r = network_tap_join(netlink, &network->links[i], name, &join, &taps->of[i], err);
 		if (r < 0)
 			return r;
 		network->links[i].slot = (int32_t)i;
@@ -272,11 +273,13 @@ static void end_child(pid_t pid)
 		continue;
 }
 
-int network_attach(int netns, const char *sid, uint32_t vcpus, struct network **ret_network,
-		   struct network_taps *ret_taps, struct error *err)
+int network_attach(int netns, const char *sid, uint32_t vcpus, bool macvtap,
+		   struct network **ret_network, struct network_taps *ret_taps, struct error *err)
 {
 	CLEANUP(freep) struct network *network = malloc(sizeof(*network));
-	const struct task task = { .kind = TASK_JOIN, .sid = sid, .vcpus = vcpus };
+	const struct task task = { .kind = TASK_JOIN,
+				   .sid = sid,
+				   .join = { .vcpus = vcpus, .macvtap = macvtap } };
 	CLEANUP(fd_close) int fd = -1;
 	pid_t pid;
 	int r;

@@ -75,6 +75,7 @@ struct network_tap {
 	int32_t target;
 	uint8_t mac[6];
 	uint32_t mtu;
+	bool macvtap; /* it stays when it is closed */
 };
 
 /* Of fixed size, since it comes out of a child process on a pipe. */
@@ -104,11 +105,12 @@ void network_taps_close(struct network_taps *taps);
 
 /*
  * Reads the network namespace netns (borrowed) and joins its interfaces to new tap devices, named
- * after the sandbox, with a queue for each of the VM's processors as far as that is possible. Done
- * by a forked child that enters it. *ret_network is to be freed.
+ * after the sandbox, with a queue for each of the VM's processors as far as that is possible.
+ * macvtap: of that kind where they can be. Done by a forked child that enters it. *ret_network is
+ * to be freed.
  */
-int network_attach(int netns, const char *sid, uint32_t vcpus, struct network **ret_network,
-		   struct network_taps *ret_taps, struct error *err);
+int network_attach(int netns, const char *sid, uint32_t vcpus, bool macvtap,
+		   struct network **ret_network, struct network_taps *ret_taps, struct error *err);
 
 /*
  * Takes the filters of the VM with that sandbox id, which has ended, out of a namespace that was

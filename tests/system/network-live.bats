@@ -230,6 +230,42 @@ except ConnectionRefusedError:
 	ip -n "$namespace-peer" link del lower0
 }
 
+# try_kind KIND OPTION...: such an interface on lower0, or alone, with its address, and reached from
+# outer0; what the kernel does not have is in $missing.
+try_kind() {
+	if ! ip -n "$namespace-peer" link add ${2:+link lower0} name k0 type "$@" 2>/dev/null; then
+		missing+=("$1")
+		return
+	fi
+	ip -n "$namespace-peer" link set k0 netns "$namespace"
+	on_host ip addr add 10.82.0.2/24 dev k0
+	on_host ip link set k0 up
+	shows 10.82.0.2/24 ip addr show k0
+	[[ $1 == dummy ]] || expect 0 nsenter "--net=/run/netns/$namespace-peer" \
+		busybox ping -c 1 -W 10 10.82.0.2
+	on_host ip link del k0
+	shows_not k0 ip link
+}
+
+@test "ipvlan, vlan and dummy interfaces are given like any other" {
+	local -a missing=()
+
+	ip -n "$namespace-peer" link add lower0 type veth peer name outer0
+	ip -n "$namespace-peer" link set lower0 up
+	ip -n "$namespace-peer" link set outer0 up
+	if ip -n "$namespace-peer" link add link outer0 name tagged type vlan id 5 2>/dev/null; then
+		ip -n "$namespace-peer" addr add 10.82.0.1/24 dev tagged
+		ip -n "$namespace-peer" link set tagged up
+	fi
+	try_kind vlan id 5
+	ip -n "$namespace-peer" link del tagged 2>/dev/null || true
+	ip -n "$namespace-peer" addr add 10.82.0.1/24 dev outer0
+	try_kind ipvlan mode l2
+	try_kind dummy
+	ip -n "$namespace-peer" link del lower0
+	[[ ${#missing[@]} == 0 ]] || skip "this kernel has no interfaces of kind ${missing[*]}"
+}
+
 @test "an interface is plugged, renamed, and unplugged, as often as one likes" {
 	add_interface eth2 02:77:00:00:01:01
 	on_host ip addr add 10.80.1.1/24 dev eth2
@@ -320,6 +356,56 @@ with_setting() {
 	expect 0 runtime run --bundle "$work/none" none
 	has "$output" ': lo:'
 	has_not "$output" eth0
+}
+
+# other_namespace NAME ADDRESS: one more, for a container NAME, with a veth to the same bridge.
+other_namespace() {
+	ip netns add "$namespace-$1"
+	ip -n "$namespace-peer" link add "p-$1" type veth peer name eth0 netns "$namespace-$1"
+	ip -n "$namespace-peer" link set "p-$1" master br0 up
+	ip -n "$namespace-$1" addr add "$2" dev eth0
+	ip -n "$namespace-$1" link set eth0 up
+	bundle "$1" "${@:3}"
+	edit "$1" --arg path "/run/netns/$namespace-$1" \
+		'(.linux.namespaces[] | select(.type == "network")).path = $path'
+}
+
+@test "without IPv6 on the host there is none in the container" {
+	other_namespace four 10.77.0.4/24 ip addr
+	nsenter "--net=/run/netns/$namespace-four" sh -c \
+		'for i in all default eth0; do echo 1 >"/proc/sys/net/ipv6/conf/$i/disable_ipv6"; done'
+	expect 0 runtime run --bundle "$work/four" four
+	has "$output" 10.77.0.4/24
+	has_not "$(sed -n '/ eth0/,$p' <<<"$output")" inet6
+	ip netns del "$namespace-four"
+}
+
+@test "macvtap takes the place of filters, but for what comes later" {
+	vm_only
+	other_namespace top 10.77.0.8/24 httpd -f -p 80 -h /bin
+	if ! ip -n "$namespace-top" link add link eth0 name m0 type macvtap; then
+		ip netns del "$namespace-top"
+		skip 'this kernel has no macvtap devices'
+	fi
+	ip -n "$namespace-top" link del m0
+	with_setting '.runtime.internetworking_model = "macvtap"'
+	start top
+	expect 0 ip -n "$namespace-top" -d link
+	has "$output" 'macvtap mode passthru'
+	expect 0 nsenter "--net=/run/netns/$namespace-top" tc qdisc show
+	has_not "$output" ingress
+	eventually 20 nsenter "--net=/run/netns/$namespace-peer" wget -q -T 5 -O "$work/got" \
+		http://10.77.0.8/busybox
+	cmp "$work/got" "$base/rootfs/bin/busybox"
+	ip -n "$namespace-top" link add eth1 address 02:77:00:00:00:08 type veth peer name peer1
+	ip -n "$namespace-top" link set eth1 up
+	eventually 20 eval 'runtime exec top ip link | grep -q 02:77:00:00:00:08'
+	ip -n "$namespace-top" link del eth1
+	kill -KILL "$(monitor top)"
+	runtime delete --force top
+	expect 0 ip -n "$namespace-top" -o link
+	has_not "$output" ': kt'
+	ip netns del "$namespace-top"
 }
 
 @test "netmon has one capability, and its end harms nobody" {

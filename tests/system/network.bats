@@ -168,11 +168,12 @@ while True:
 	docker network create --subnet 10.67.0.0/24 --gateway 10.67.0.1 asked >/dev/null
 	name_server 10.67.0.1 >"$work/names" 2>&1 3>&- &
 	expect 0 timeout -k 5 90 docker run --rm --network asked --dns 10.67.0.1 \
-		--runtime "$(runtime_name)" img sh -c 'nslookup outside.example
+		--runtime "$(runtime_name)" img sh -c 'ip addr show eth0; nslookup outside.example
 		printf "\0\041\0\1\1\0\0\1\0\0\0\0\0\0\7outside\7example\0\0\1\0\1" |
 			nc -w 5 127.0.0.11 53 | wc -c' 3>&-
 	kill $!
-	has "$output" 'Address: 192.0.2.7'
+	has "$output" 'Address: 192.0.2.7' 'inet 10.67.0.'
+	has_not "$output" inet6 # docker has made none on this network
 	[[ $output =~ $'\n'[4-9][0-9]$ ]]
 	docker network rm asked
 }

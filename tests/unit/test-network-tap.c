@@ -17,8 +17,10 @@
 static int join(struct netlink *netlink, const struct network_link *link, const char *tap,
 		struct network_queues *queues, struct error *err)
 {
+	const struct network_join plain = { .vcpus = 1, .host = -1 };
+
 	network_queues_init(queues);
-	return network_tap_join(netlink, link, tap, -1, 1, queues, err);
+	return network_tap_join(netlink, link, tap, &plain, queues, err);
 }
 
 Test(network_tap, names)
@@ -149,11 +151,12 @@ Test(network_tap, queues)
 	cr_assert(netlink_open(&netlink, &err) == 0);
 	network = scan(&netlink);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct network_join join = { .vcpus = cases[i].vcpus, .host = -1 };
 		struct network_queues queues;
 
 		network_queues_init(&queues);
-		cr_assert(network_tap_join(&netlink, &network->links[0], "kt0123456789ab3", -1,
-					   cases[i].vcpus, &queues, &err) == 0,
+		cr_assert(network_tap_join(&netlink, &network->links[0], "kt0123456789ab3", &join,
+					   &queues, &err) == 0,
 			  "%s", err.text);
 		cr_expect(queues.n == cases[i].n, "%u", queues.n);
 		cr_expect(sh("ip -d link show kt0123456789ab3 | grep -q '%s'",
@@ -210,4 +213,56 @@ Test(network_tap, cleaned)
 	cr_expect(network_tap_clean(&netlink, "f" SID, &err) == 0, "%s", err.text);
 	cr_expect(sh("! tc qdisc show dev b3 | grep -q ingress"));
 	network_queues_close(&queues[3]);
+}
+
+/* On an interface that is up; the others have filters. It stays until it is removed. */
+Test(network_tap, macvtap)
+{
+	const struct network_join join = { .vcpus = 2, .host = -1, .macvtap = true };
+	CLEANUP(netlink_close) struct netlink netlink = NETLINK_NONE;
+	CLEANUP(freep) struct network *network = NULL;
+	CLEANUP(freep) struct network *joined = NULL;
+	struct error err = { 0 };
+
+	NETNS_OR_SKIP();
+	if (access("/dev/net/tun", R_OK | W_OK) < 0)
+		cr_skip_test("no /dev/net/tun");
+	cr_assert(sh("for i in 0 1; do ip link add b$i address 02:00:00:00:00:0$i type bridge; "
+		     "done; ip link set b0 up"));
+	if (!sh("ip link add link b0 name m0 type macvtap && ip link del m0"))
+		cr_skip_test("this kernel has no macvtap devices");
+	cr_assert(netlink_open(&netlink, &err) == 0);
+	network = scan(&netlink);
+	for (uint32_t i = 0; i < 2; i++) {
+		char name[NETWORK_NAME_SIZE];
+		struct network_queues queues;
+
+		network_queues_init(&queues);
+		network_tap_name(name, SID, i);
+		cr_assert(network_tap_join(&netlink, &network->links[i], name, &join, &queues,
+					   &err) == 0,
+			  "%s", err.text);
+		cr_expect(queues.n == 2);
+		cr_expect(sh("ip -d link show %s | grep -q '%s'", name,
+			     i == 0 ? "macvtap mode passthru" : "tun type tap"));
+		cr_expect(sh("ip -d link show %s | grep -q ,UP", name));
+		if (i == 0) {
+			cr_expect(sh("ip link show %s | grep -q 02:00:00:00:00:00", name));
+			/* Nobody else gets it. */
+			network_queues_close(&queues);
+			cr_expect(network_tap_join(&netlink, &network->links[0], "kt0123456789ab7",
+						   &join, &queues, &err) == -EEXIST,
+				  "%s", err.text);
+		}
+		joined = joined == NULL ? scan(&netlink) : joined;
+		network_queues_close(&queues);
+	}
+	cr_expect(joined->n_links == 2 && joined->links[0].slot == 0 && joined->taps[0].macvtap &&
+		  joined->taps[0].target == joined->links[0].index);
+	cr_expect(sh("ip link show kt0123456789ab0 >/dev/null"), "it stays");
+	cr_expect(network_tap_clean(&netlink, "f" SID, &err) == 0, "%s", err.text);
+	cr_expect(sh("ip link show kt0123456789ab0 >/dev/null"), "another VM's");
+	cr_expect(network_tap_clean(&netlink, SID, &err) == 0, "%s", err.text);
+	cr_expect(sh("! ip link show kt0123456789ab0 2>/dev/null"));
+	cr_expect(network_tap_remove(&netlink, &joined->taps[0], &err) == -ENODEV);
 }

@@ -74,7 +74,7 @@ Test(network, a_namespace_is_attached_and_cleaned)
 	cr_assert(sh("ip link add eth0 type veth peer p0 && ip link set eth0 up"));
 	cr_assert(sh("ip link add br0 type bridge && ip link set p0 master br0 up"));
 	netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	cr_assert(network_attach(netns, SID, 2, &network, &taps, &err) == 0, "%s", err.text);
+	cr_assert(network_attach(netns, SID, 2, false, &network, &taps, &err) == 0, "%s", err.text);
 	cr_expect(network->n_links == 2 && network->links[0].slot == 0 &&
 		  network->links[1].slot == 1);
 	cr_expect(taps.of[0].n == 2 && taps.of[1].n == 2 && taps.of[1].taps[1] >= 0 &&
