@@ -54,6 +54,12 @@ static void put_type(FILE *out, const struct config_key *key)
 		fputs("String: ", out);
 		put_choices(out, key);
 		break;
+	case CONFIG_REGEXES:
+		fputs("List of regular expressions", out);
+		break;
+	case CONFIG_PATTERNS:
+		fputs("List of absolute paths, with *, ? and []", out);
+		break;
 	}
 }
 
@@ -77,6 +83,10 @@ static void put_default(FILE *out, const struct config_key *key)
 	case CONFIG_CHOICE:
 		put_roff(out, key->choices[key->number]);
 		break;
+	case CONFIG_REGEXES:
+	case CONFIG_PATTERNS:
+		fputs("empty", out);
+		break;
 	}
 }
 
@@ -95,7 +105,22 @@ void config_document(FILE *out)
 		fputs(".\n.br\n", out);
 		put_roff(out, key->meaning);
 		fputc('\n', out);
+		if (key->annotation != NULL) {
+			fputs(".br\nAnnotation: ", out);
+			put_roff(out, CONFIG_ANNOTATIONS);
+			put_roff(out, key->annotation);
+			fputs(key->appends ? ", which is put behind it.\n" : ".\n", out);
+		}
 	}
+}
+
+static struct json_object *list_of(const struct wire_strings *list)
+{
+	struct json_object *o = json_object_new_array();
+
+	for (uint32_t i = 0; i < list->count; i++)
+		json_object_array_add(o, json_object_new_string(list->items[i]));
+	return o;
 }
 
 static struct json_object *value_of(const struct config *config, const struct config_key *key)
@@ -114,6 +139,9 @@ static struct json_object *value_of(const struct config *config, const struct co
 		return json_object_new_boolean(*(const bool *)at);
 	case CONFIG_CHOICE:
 		return json_object_new_string(key->choices[*(const uint32_t *)at]);
+	case CONFIG_REGEXES:
+	case CONFIG_PATTERNS:
+		return list_of(at);
 	}
 	return NULL;
 }

@@ -1,8 +1,6 @@
 /* The table of configuration keys: see config-keys.h. Constants only. */
 #include "kata-runtime/config-keys.h"
 
-#include "kata-runtime/config.h"
-
 #define AT(member) offsetof(struct config, member)
 
 /* In the order of the enums in config.h. */
@@ -24,16 +22,28 @@ static const char *const daemons[] = { "/usr/lib/qemu/virtiofsd", "/usr/libexec/
 		.offset = AT(section_.enable_debug), .meaning = what \
 	}
 
+#define VALID(name_, key) \
+	{ \
+		.section = "hypervisor", .name = #name_, .type = CONFIG_PATTERNS, \
+		.offset = AT(hypervisor.name_), \
+		.meaning = \
+			"Files, by paths without links, that an annotation may name for " key "." \
+	}
+
 const struct config_key config_keys[] = {
 	{ .section = "hypervisor",
 	  .name = "path",
 	  .type = CONFIG_PATH,
+	  .annotation = "hypervisor.path",
+	  .patterns = AT(hypervisor.valid_hypervisor_paths),
 	  .offset = AT(hypervisor.path),
 	  .text = "/usr/bin/qemu-system-x86_64",
 	  .meaning = "The QEMU program, 7.2 or later." },
 	{ .section = "hypervisor",
 	  .name = "kernel",
 	  .type = CONFIG_PATH,
+	  .annotation = "hypervisor.kernel",
+	  .patterns = AT(hypervisor.valid_kernel_paths),
 	  .offset = AT(hypervisor.kernel),
 	  .text = KATA_DATADIR "/vmlinux.container",
 	  .shown = "PREFIX/share/kata-containers/vmlinux.container",
@@ -41,6 +51,8 @@ const struct config_key config_keys[] = {
 	{ .section = "hypervisor",
 	  .name = "initrd",
 	  .type = CONFIG_PATH,
+	  .annotation = "hypervisor.initrd",
+	  .patterns = AT(hypervisor.valid_initrd_paths),
 	  .offset = AT(hypervisor.initrd),
 	  .text = KATA_DATADIR "/kata-containers-initrd.img",
 	  .shown = "PREFIX/share/kata-containers/kata-containers-initrd.img",
@@ -48,6 +60,8 @@ const struct config_key config_keys[] = {
 	{ .section = "hypervisor",
 	  .name = "kernel_params",
 	  .type = CONFIG_TEXT,
+	  .annotation = "hypervisor.kernel_params",
+	  .appends = true,
 	  .offset = AT(hypervisor.kernel_params),
 	  .text = "",
 	  .max = 1024,
@@ -74,6 +88,7 @@ const struct config_key config_keys[] = {
 	{ .section = "hypervisor",
 	  .name = "default_vcpus",
 	  .type = CONFIG_NUMBER,
+	  .annotation = "hypervisor.default_vcpus",
 	  .offset = AT(hypervisor.default_vcpus),
 	  .number = 1,
 	  .min = 1,
@@ -83,6 +98,7 @@ const struct config_key config_keys[] = {
 	{ .section = "hypervisor",
 	  .name = "default_maxvcpus",
 	  .type = CONFIG_NUMBER,
+	  .annotation = "hypervisor.default_max_vcpus",
 	  .offset = AT(hypervisor.default_maxvcpus),
 	  .max = 240,
 	  .meaning =
@@ -91,6 +107,7 @@ const struct config_key config_keys[] = {
 	{ .section = "hypervisor",
 	  .name = "default_memory",
 	  .type = CONFIG_NUMBER,
+	  .annotation = "hypervisor.default_memory",
 	  .offset = AT(hypervisor.default_memory),
 	  .number = 256,
 	  .min = 128,
@@ -103,6 +120,7 @@ const struct config_key config_keys[] = {
 	{ .section = "hypervisor",
 	  .name = "default_maxmemory",
 	  .type = CONFIG_NUMBER,
+	  .annotation = "hypervisor.default_max_memory",
 	  .offset = AT(hypervisor.default_maxmemory),
 	  .max = 1048576,
 	  .unit = "MiB",
@@ -111,6 +129,8 @@ const struct config_key config_keys[] = {
 	{ .section = "hypervisor",
 	  .name = "virtio_fs_daemon",
 	  .type = CONFIG_DAEMON,
+	  .annotation = "hypervisor.virtio_fs_daemon",
+	  .patterns = AT(hypervisor.valid_virtio_fs_daemon_paths),
 	  .offset = AT(hypervisor.virtio_fs_daemon),
 	  .text = "auto",
 	  .choices = daemons,
@@ -119,6 +139,7 @@ const struct config_key config_keys[] = {
 	{ .section = "hypervisor",
 	  .name = "shared_fs",
 	  .type = CONFIG_CHOICE,
+	  .annotation = "hypervisor.shared_fs",
 	  .offset = AT(hypervisor.shared_fs),
 	  .number = SHARED_FS_VIRTIO_FS,
 	  .choices = shared_filesystems,
@@ -130,12 +151,27 @@ const struct config_key config_keys[] = {
 	{ .section = "hypervisor",
 	  .name = "virtio_fs_cache",
 	  .type = CONFIG_CHOICE,
+	  .annotation = "hypervisor.virtio_fs_cache",
 	  .offset = AT(hypervisor.virtio_fs_cache),
 	  .number = VIRTIO_FS_CACHE_AUTO,
 	  .choices = caches,
 	  .meaning = "How much of the shared files the guest may keep in memory without asking: "
 		     "none, for about a second, or for ever. With always, what the host changes "
 		     "later is not seen." },
+	{ .section = "hypervisor",
+	  .name = "enable_annotations",
+	  .type = CONFIG_REGEXES,
+	  .offset = AT(hypervisor.enable_annotations),
+	  .meaning =
+		  "Which annotations of a bundle may change the configuration of its VM, as those "
+		  "of a pod: one of the expressions has to be the whole name, "
+		  "hypervisor.default_vcpus or, without its first word, default_vcpus. With an "
+		  "empty list no annotation changes anything. Who writes annotations is seldom "
+		  "who may choose programs and kernels: see the lists of paths." },
+	VALID(valid_hypervisor_paths, "path"),
+	VALID(valid_kernel_paths, "kernel"),
+	VALID(valid_initrd_paths, "initrd"),
+	VALID(valid_virtio_fs_daemon_paths, "virtio_fs_daemon"),
 	DEBUG(hypervisor,
 	      "Log the guest's console and what QEMU and virtiofsd say when all is well."),
 	{ .section = "proxy",
@@ -219,6 +255,7 @@ const struct config_key config_keys[] = {
 	{ .section = "runtime",
 	  .name = "create_container_timeout",
 	  .type = CONFIG_NUMBER,
+	  .annotation = "runtime.create_container_timeout",
 	  .offset = AT(runtime.create_container_timeout),
 	  .number = 60,
 	  .min = 1,
@@ -228,6 +265,7 @@ const struct config_key config_keys[] = {
 	{ .section = "runtime",
 	  .name = "internetworking_model",
 	  .type = CONFIG_CHOICE,
+	  .annotation = "runtime.internetworking_model",
 	  .offset = AT(runtime.internetworking_model),
 	  .number = MODEL_TCFILTER,
 	  .choices = models,
@@ -241,6 +279,7 @@ const struct config_key config_keys[] = {
 	{ .section = "runtime",
 	  .name = "disable_new_netns",
 	  .type = CONFIG_BOOL,
+	  .annotation = "runtime.disable_new_netns",
 	  .offset = AT(runtime.disable_new_netns),
 	  .meaning =
 		  "Make no network namespace for a container that brings none, and accept one that "

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <limits.h>
+#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +21,8 @@
 #include "kata-runtime/json.h"
 #include "kata-runtime/uids.h"
 
+enum { LIST_MAX = 64, REGEX_MAX = 256 };
+
 static void *member(const struct config *config, const struct config_key *key)
 {
 	return (char *)config + key->offset;
@@ -29,6 +32,11 @@ static bool is_text(const struct config_key *key)
 {
 	return key->type == CONFIG_PATH || key->type == CONFIG_DAEMON || key->type == CONFIG_TEXT ||
 	       key->type == CONFIG_RANGE;
+}
+
+static bool is_list(const struct config_key *key)
+{
+	return key->type == CONFIG_REGEXES || key->type == CONFIG_PATTERNS;
 }
 
 static int set_text(struct config *config, const struct config_key *key, const char *text,
@@ -49,6 +57,8 @@ int config_defaults(struct config *config, struct error *err)
 
 	*config = (struct config){ 0 };
 	for (const struct config_key *key = config_keys; r == 0 && key->name != NULL; key++) {
+		if (is_list(key))
+			continue;
 		if (is_text(key))
 			r = set_text(config, key, key->text, err);
 		else if (key->type == CONFIG_BOOL)
@@ -66,9 +76,12 @@ int config_defaults(struct config *config, struct error *err)
 
 void config_fini(struct config *config)
 {
-	for (const struct config_key *key = config_keys; key->name != NULL; key++)
+	for (const struct config_key *key = config_keys; key->name != NULL; key++) {
 		if (is_text(key))
 			free(*(char **)member(config, key));
+		else if (is_list(key))
+			json_strings_fini(member(config, key));
+	}
 	free(config->source);
 	*config = (struct config){ 0 };
 }
@@ -102,8 +115,52 @@ static int check_text(const struct json_at *at, const struct config_key *key, co
 	case CONFIG_NUMBER:
 	case CONFIG_BOOL:
 	case CONFIG_CHOICE:
+	case CONFIG_REGEXES:
+	case CONFIG_PATTERNS:
 		break;
 	}
+	return 0;
+}
+
+static int check_item(const struct json_at *at, const struct config_key *key, const char *text,
+		      struct error *err)
+{
+	char why[128];
+	regex_t regex;
+	int r;
+
+	if (key->type == CONFIG_PATTERNS)
+		return text[0] == '/' ? 0 : json_error(at, err, "expected an absolute path");
+	/* They make an expression of a few bytes need all memory; names have no use for them. */
+	if (strchr(text, '{') != NULL)
+		return json_error(at, err, "counts in braces are not supported");
+	r = regcomp(&regex, text, REG_EXTENDED | REG_NOSUB);
+	if (r == 0) {
+		regfree(&regex);
+		return 0;
+	}
+	regerror(r, NULL, why, sizeof(why));
+	return json_error(at, err, "\"%s\" is no regular expression: %s", text, why);
+}
+
+static int read_list(const struct json_at *at, const struct config_key *key, struct config *config,
+		     struct error *err)
+{
+	CLEANUP(json_strings_fini) struct wire_strings list = { 0 };
+	struct wire_strings *to = member(config, key);
+	size_t max = key->type == CONFIG_REGEXES ? REGEX_MAX : PATH_MAX - 1;
+	int r = json_to_strings(at, LIST_MAX, max, &list, err);
+
+	for (uint32_t i = 0; r >= 0 && i < list.count; i++) {
+		struct json_at item = json_item(at, i);
+
+		r = check_item(&item, key, list.items[i], err);
+	}
+	if (r < 0)
+		return r;
+	json_strings_fini(to);
+	*to = list;
+	list = (struct wire_strings){ 0 };
 	return 0;
 }
 
@@ -131,13 +188,15 @@ static int read_choice(const struct json_at *at, const struct config_key *key, u
 	return json_error(at, err, "expected one of %s", all);
 }
 
-static int read_value(const struct json_at *at, const struct config_key *key, struct config *config,
+int config_read_value(const struct json_at *at, const struct config_key *key, struct config *config,
 		      struct error *err)
 {
 	CLEANUP(freep) char *text = NULL;
 	int64_t number;
 	int r;
 
+	if (is_list(key))
+		return read_list(at, key, config, err);
 	if (key->type == CONFIG_CHOICE)
 		return read_choice(at, key, member(config, key), err);
 	if (key->type == CONFIG_BOOL)
@@ -160,7 +219,7 @@ static int read_key(const struct json_at *at, void *userdata, struct error *err)
 {
 	for (const struct config_key *key = config_keys; key->name != NULL; key++)
 		if (str_eq(key->section, at->up->key) && str_eq(key->name, at->key))
-			return read_value(at, key, userdata, err);
+			return config_read_value(at, key, userdata, err);
 	return json_error(at, err, "unknown key");
 }
 
@@ -195,8 +254,7 @@ static int apply(const char *file, const char *text, size_t len, struct config *
 	return 0;
 }
 
-/* "auto" becomes the path that is there, or the first when none is: who opens it says so. */
-static int find_daemons(struct config *config, struct error *err)
+int config_find_daemons(struct config *config, struct error *err)
 {
 	for (const struct config_key *key = config_keys; key->name != NULL; key++) {
 		const char *found = NULL;
@@ -324,7 +382,7 @@ int config_load_from(const char *sysconfdir, const char *defaultsdir, const char
 	int r = config_defaults(&config, err);
 
 	if (r < 0 || (r = apply_all(sysconfdir, defaultsdir, only_file, &config, err)) < 0 ||
-	    (r = find_daemons(&config, err)) < 0)
+	    (r = config_find_daemons(&config, err)) < 0)
 		return r;
 	*ret = config;
 	config = (struct config){ 0 };
@@ -343,7 +401,7 @@ int config_parse(const char *file, const char *text, size_t len, struct config *
 	int r = config_defaults(&config, err);
 
 	if (r < 0 || (r = apply(file, text, len, &config, err)) < 0 ||
-	    (r = find_daemons(&config, err)) < 0)
+	    (r = config_find_daemons(&config, err)) < 0)
 		return r;
 	*ret = config;
 	config = (struct config){ 0 };

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "common/error.h"
+#include "kata-runtime/spec.h"
 
 enum config_accelerator { ACCELERATOR_AUTO, ACCELERATOR_KVM, ACCELERATOR_TCG };
 enum config_agent_link {
@@ -40,8 +41,11 @@ struct config {
 		uint32_t default_memory;    /* MiB */
 		uint32_t default_maxmemory; /* MiB; 0: as much as the host has */
 		char *virtio_fs_daemon; /* an existing path was looked up when the file says auto */
-		uint32_t virtio_fs_cache; /* enum config_cache */
-		uint32_t shared_fs;       /* enum config_shared_fs */
+		uint32_t virtio_fs_cache;               /* enum config_cache */
+		uint32_t shared_fs;                     /* enum config_shared_fs */
+		struct wire_strings enable_annotations; /* extended regular expressions */
+		struct wire_strings valid_hypervisor_paths, valid_kernel_paths, valid_initrd_paths,
+			valid_virtio_fs_daemon_paths; /* patterns of paths */
 		bool enable_debug;
 	} hypervisor;
 	struct {
@@ -91,6 +95,20 @@ int config_defaults(struct config *ret, struct error *err);
 /* One document over the defaults; file names it in errors. */
 int config_parse(const char *file, const char *text, size_t len, struct config *ret,
 		 struct error *err);
+
+/* Annotations that begin so ask for another configuration: hypervisor.default_vcpus and others. */
+#define CONFIG_ANNOTATIONS "io.katacontainers.config."
+
+/* Whether that annotation is one that hypervisor.enable_annotations lets through. */
+bool config_takes(const struct config *config, const char *annotation);
+
+/*
+ * Puts over the configuration what those annotations say that it takes; the others change nothing.
+ * taken: those that are taken, by their names, whatever the configuration says by now; NULL at
+ * first. -EINVAL with the annotation and the reason; then config is to be freed only.
+ */
+int config_annotate(struct config *config, const struct spec_pair *annotations, uint32_t count,
+		    const struct wire_strings *taken, struct error *err);
 
 void config_fini(struct config *config);
 

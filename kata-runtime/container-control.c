@@ -87,7 +87,7 @@ static int make_room(const struct cli *cli, const struct store *store, struct st
 	vm_demand_limits(limits, &state->memory_limit, &state->cpu_milli);
 	if (state->memory_limit == memory && state->cpu_milli == cpu_milli)
 		return 0;
-	r = config_load(cli->config_file, &config, err);
+	r = container_config(cli, store, state, &config, err);
 	return r < 0 ? r : vm_grow(store, state, &config, decoder, err);
 }
 

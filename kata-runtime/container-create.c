@@ -26,6 +26,7 @@
 #include "kata-runtime/container.h"
 #include "kata-runtime/guest-spec.h"
 #include "kata-runtime/hooks.h"
+#include "kata-runtime/json.h"
 #include "kata-runtime/logs.h"
 #include "kata-runtime/network.h"
 #include "kata-runtime/pod.h"
@@ -173,6 +174,13 @@ static int choose_size(struct creation *c, struct error *err)
 	return 0;
 }
 
+/* A member changes nothing of its VM's configuration. */
+static int use_config(struct creation *c, struct error *err)
+{
+	config_fini(&c->config);
+	return container_config(c->cli, &c->store, &c->pod.sandbox, &c->config, err);
+}
+
 /* Reads and checks all input; the log is first, so that it has what is wrong with the rest. */
 static int read_input(struct creation *c, const char *id, struct error *err)
 {
@@ -195,9 +203,14 @@ static int read_input(struct creation *c, const char *id, struct error *err)
 	if (r == 0)
 		r = check_rootfs(c->spec, err);
 	if (r == 0)
+		r = config_annotate(&c->config, c->spec->annotations, c->spec->n_annotations, NULL,
+				    err);
+	if (r == 0)
 		r = open_netns(c, err);
 	if (r == 0)
 		r = pod_find(&c->store, c->spec, c->netns, &c->pod, err);
+	if (r == 0 && c->pod.member)
+		r = use_config(c, err);
 	if (r == 0)
 		r = guest_spec_make(c->spec, id, &c->pod, &c->guest, err);
 	if (r == 0)
@@ -215,12 +228,24 @@ static void collect_warning(const char *what, void *userdata)
 	snprintf(text + used, LOG_TEXT_MAX - used, "%s%s", used > 0 ? ", " : "", what);
 }
 
+static bool takes(const struct creation *c, const char *annotation)
+{
+	return !c->pod.member && config_takes(&c->config, annotation);
+}
+
 /* One record that names all of it. */
 static void warn_unapplied(const struct creation *c)
 {
 	char text[LOG_TEXT_MAX] = "";
 
 	spec_warnings(c->spec, collect_warning, text);
+	/* Who sends these expects another machine than there will be. */
+	for (uint32_t i = 0; i < c->spec->n_annotations; i++) {
+		const char *name = c->spec->annotations[i].name;
+
+		if (str_starts(name, "io.katacontainers.config") && !takes(c, name))
+			collect_warning(name, text);
+	}
 	if (text[0] != '\0')
 		log_warning("the bundle asks for what this version does not apply",
 			    KV_S("fields", text));
@@ -235,8 +260,11 @@ static int copy_text(char **dst, const char *src, struct error *err)
 	return *dst != NULL ? 0 : error_set(err, ENOMEM, "state");
 }
 
-static int copy_annotations(struct state *state, const struct spec *spec, struct error *err)
+static int copy_annotations(struct creation *c, struct error *err)
 {
+	const struct spec *spec = c->spec;
+	struct state *state = &c->state;
+
 	state->annotations = calloc(spec->n_annotations + 1UL, sizeof(*state->annotations));
 	if (state->annotations == NULL)
 		return error_set(err, ENOMEM, "state");
@@ -247,6 +275,8 @@ static int copy_annotations(struct state *state, const struct spec *spec, struct
 		pair->value = strdup(spec->annotations[i].value);
 		state->n_annotations = i + 1;
 		if (pair->name == NULL || pair->value == NULL)
+			return error_set(err, ENOMEM, "state");
+		if (takes(c, pair->name) && json_strings_add(&state->configured, pair->name) < 0)
 			return error_set(err, ENOMEM, "state");
 	}
 	return 0;
@@ -293,7 +323,7 @@ static int record(struct creation *c, const char *id, struct error *err)
 	if (r == 0)
 		r = copy_text(&state->netns, c->spec->namespaces[NAMESPACE_NETWORK].path, err);
 	if (r == 0)
-		r = copy_annotations(state, c->spec, err);
+		r = copy_annotations(c, err);
 	if (r == 0)
 		r = container_plan_cgroups(c->cli, c->spec->cgroups_path, state, &c->cgroup, err);
 	if (r == 0)

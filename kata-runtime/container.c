@@ -116,6 +116,25 @@ int container_begin(const struct cli *cli, const char *id, struct store *store, 
 	return 0;
 }
 
+int container_config(const struct cli *cli, const struct store *store, const struct state *state,
+		     struct config *ret, struct error *err)
+{
+	CLEANUP(config_fini) struct config config = { 0 };
+	CLEANUP(state_fini) struct state first = { 0 };
+	int r = config_load(cli->config_file, &config, err);
+
+	if (r == 0)
+		r = store_read_state(store, state->sandbox, &first, err);
+	if (r == 0)
+		r = config_annotate(&config, first.annotations, first.n_annotations,
+				    &first.configured, err);
+	if (r < 0)
+		return r;
+	*ret = config;
+	config = (struct config){ 0 };
+	return 0;
+}
+
 /* --- hooks ---------------------------------------------------------------------------------- */
 
 #define KEPT_SPEC "config.json"
@@ -183,7 +202,7 @@ static int follow_network(const struct cli *cli, const struct store *store, stru
 			  struct error *err)
 {
 	CLEANUP(config_fini) struct config config = { 0 };
-	int r = config_load(cli->config_file, &config, err);
+	int r = container_config(cli, store, state, &config, err);
 
 	if (r == 0 && config.runtime.internetworking_model == MODEL_NONE)
 		return 0;

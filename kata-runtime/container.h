@@ -7,6 +7,7 @@
 
 #include "common/error.h"
 #include "kata-runtime/cli.h"
+#include "kata-runtime/config.h"
 #include "kata-runtime/decoder.h"
 #include "kata-runtime/spec.h"
 #include "kata-runtime/store.h"
@@ -36,6 +37,10 @@ struct container_child {
  */
 int container_create(const struct cli *cli, const char *id, const struct container_options *options,
 		     struct container_child *ret_child, struct error *err);
+
+/* The configuration that its VM was made with, as far as files may have changed since then. */
+int container_config(const struct cli *cli, const struct store *store, const struct state *state,
+		     struct config *ret, struct error *err);
 
 /*
  * Lets its process run. last: the caller executes nothing afterwards, so that this may be

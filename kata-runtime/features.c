@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "config.h"
+#include "kata-runtime/config.h"
 #include "kata-runtime/spec-mount.h"
 #include "kata-runtime/spec.h"
 
@@ -156,6 +157,7 @@ static struct json_object *annotations(void)
 struct json_object *features_make(void)
 {
 	struct json_object *o = json_object_new_object();
+	struct json_object *unsafe = json_object_new_array();
 
 	json_object_object_add(o, "ociVersionMin", json_object_new_string("1.0.0"));
 	json_object_object_add(o, "ociVersionMax", json_object_new_string("1.1.0"));
@@ -163,6 +165,7 @@ struct json_object *features_make(void)
 	json_object_object_add(o, "mountOptions", mount_options());
 	json_object_object_add(o, "linux", linux_part());
 	json_object_object_add(o, "annotations", annotations());
-	json_object_object_add(o, "potentiallyUnsafeConfigAnnotations", json_object_new_array());
+	json_object_array_add(unsafe, json_object_new_string(CONFIG_ANNOTATIONS));
+	json_object_object_add(o, "potentiallyUnsafeConfigAnnotations", unsafe);
 	return o;
 }

@@ -463,10 +463,6 @@ void spec_warnings(const struct spec *spec, spec_warn_fn *warn, void *userdata)
 	spec_resources_warnings(&spec->resources, warn, userdata);
 	for (uint32_t i = 0; i < spec->unapplied.count; i++)
 		warn(spec->unapplied.items[i], userdata);
-	/* Who sends these expects another machine than there will be. */
-	for (uint32_t i = 0; i < spec->n_annotations; i++)
-		if (str_starts(spec->annotations[i].name, "io.katacontainers.config"))
-			warn(spec->annotations[i].name, userdata);
 }
 
 static void hooks_fini(struct spec_hooks *hooks)

@@ -25,6 +25,8 @@ const char *status_name(enum container_status status)
 }
 
 /* The members that are texts, for making, writing and freeing them alike. */
+enum { CONFIGURED_MAX = 64 };
+
 static const struct {
 	const char *name;
 	size_t offset;
@@ -57,6 +59,7 @@ void state_fini(struct state *state)
 		free(state->annotations[i].value);
 	}
 	free(state->annotations);
+	json_strings_fini(&state->configured);
 	*state = (struct state){ 0 };
 }
 
@@ -140,12 +143,17 @@ static void add_lists(struct json_object *o, const struct state *state)
 {
 	struct json_object *cgroups = json_object_new_array();
 	struct json_object *annotations = json_object_new_object();
+	struct json_object *configured = json_object_new_array();
 
 	for (uint32_t i = 0; i < state->cgroups.count; i++)
 		json_object_array_add(cgroups, json_object_new_string(state->cgroups.items[i]));
 	for (uint32_t i = 0; i < state->n_annotations; i++)
 		json_object_object_add(annotations, state->annotations[i].name,
 				       json_object_new_string(state->annotations[i].value));
+	for (uint32_t i = 0; i < state->configured.count; i++)
+		json_object_array_add(configured,
+				      json_object_new_string(state->configured.items[i]));
+	json_object_object_add(o, "configured", configured);
 	json_object_object_add(o, "cgroups", cgroups);
 	json_object_object_add(o, "annotations", annotations);
 }
@@ -347,6 +355,10 @@ static int get_lists(const struct json_at *at, struct state *state, struct error
 	int r = need(at, "cgroups",
 		     json_get_strings(at, "cgroups", 64, PATH_MAX + 32, &state->cgroups, err), err);
 
+	/* Files of earlier releases have it not. */
+	if (r == 0)
+		r = json_get_strings(at, "configured", CONFIGURED_MAX, 256, &state->configured,
+				     err);
 	if (r < 0)
 		return r;
 	if (!json_member(at, "annotations", &annotations))

@@ -88,6 +88,7 @@ struct state {
 	bool paused;      /* its processes stand still; status is what it was before */
 	struct spec_pair *annotations;
 	uint32_t n_annotations;
+	struct wire_strings configured; /* names of those that the VM's configuration took */
 };
 
 /* Sets id, sid, root; time created is now, status is creating, owner is the real uid. */

@@ -133,6 +133,32 @@ state_of() {
 	rm -rf "$work/own/rootfs"
 }
 
+@test "annotations change the machine as far as the configuration lets them" {
+	vm_only
+	local prefix=io.katacontainers.config.hypervisor plain=$config
+
+	bundle annotated sh -c 'cat /proc/cmdline; sleep 1000'
+	edit annotated --arg p "$prefix" '.annotations = { "\($p).default_memory": "384",
+		"\($p).default_max_memory": "600", "\($p).kernel_params": "of.test=1",
+		"\($p).default_vcpus": "2", "\($p).kernel": "/etc/passwd" }'
+	config=$work/annotated.json
+	jq '.hypervisor.enable_annotations = ["default_.*memory", "hypervisor[.]kernel.*"]' "$plain" >"$config"
+	# A kernel would have to be on the list of valid paths.
+	expect 1 runtime create --bundle "$work/annotated" annotated
+	has "$stderr" "config.json: annotations.$prefix.kernel: /etc/passwd is no file"
+	edit annotated --arg p "$prefix" 'del(.annotations["\($p).kernel"])'
+	start annotated
+	eventually 10 grep -q 'of.test=1' "$work/annotated/out"
+	expect 0 runtime exec annotated awk '/^MemTotal/ { print $2 }' /proc/meminfo
+	((output > 310000))
+	same "$(runtime exec annotated nproc </dev/null)" 1
+	has "$(log annotated runtime)" "fields=$prefix.default_vcpus"
+	# The machine keeps what it was made with, whatever the files say now.
+	config=$plain
+	expect 1 runtime update --memory 1g annotated
+	has "$stderr" 'hypervisor.default_maxmemory allows 600'
+}
+
 @test "what cannot be is refused by its name before anything is made" {
 	vm_only
 	refused=(

@@ -54,6 +54,15 @@ Test(config, refuses)
 		{ "{\"hypervisor\":{\"path\":\"qemu\"}}",
 		  "c.json: hypervisor.path: expected an absolute path" },
 		{ "{\"hypervisor\":{\"path\":7}}", "c.json: hypervisor.path: expected a string" },
+		{ "{\"hypervisor\":{\"enable_annotations\":\".*\"}}",
+		  "c.json: hypervisor.enable_annotations: expected a list" },
+		{ "{\"hypervisor\":{\"enable_annotations\":[\"a\",\"(\"]}}",
+		  "c.json: hypervisor.enable_annotations[1]: \"(\" is no regular expression: "
+		  "Unmatched ( or \\(" },
+		{ "{\"hypervisor\":{\"enable_annotations\":[\"a{9}\"]}}",
+		  "c.json: hypervisor.enable_annotations[0]: counts in braces are not supported" },
+		{ "{\"hypervisor\":{\"valid_kernel_paths\":[\"boot/*\"]}}",
+		  "c.json: hypervisor.valid_kernel_paths[0]: expected an absolute path" },
 		{ "{\"hypervisor\":{\"virtio_fs_daemon\":\"x\"}}",
 		  "c.json: hypervisor.virtio_fs_daemon: expected \"auto\" or an absolute path" },
 		{ "{\"hypervisor\":{\"kernel_params\":\"a\\nb\"}}",
@@ -183,6 +192,128 @@ Test(config, manual_page_has_every_key)
 	fclose(out);
 	cr_assert(json_read_file(path, &page, &len, &err) == 0, "%s", err.text);
 	cr_assert(strstr(page, keys) != NULL, "the page's section KEYS should be:\n%s", keys);
+}
+
+/* --- annotations --- */
+
+#define HYPERVISOR(name) CONFIG_ANNOTATIONS "hypervisor." name
+#define LETS(list) "{\"hypervisor\":{\"enable_annotations\":[" list "],\"kernel_params\":\"a\"}}"
+
+Test(config, annotations)
+{
+	static const struct {
+		const char *file, *name, *value;
+		uint32_t vcpus; /* 1: nothing was changed */
+	} cases[] = {
+		{ "{}", HYPERVISOR("default_vcpus"), "4", 1 },
+		{ LETS("\"default_vcpus\""), HYPERVISOR("default_vcpus"), "4", 4 },
+		{ LETS("\"hypervisor.default_vcpus\""), HYPERVISOR("default_vcpus"), "4", 4 },
+		{ LETS("\"x\",\".*\""), HYPERVISOR("default_vcpus"), "4", 4 },
+		{ LETS("\"x|default_(vcpus|memory)\""), HYPERVISOR("default_vcpus"), "4", 4 },
+		/* The whole name, and a name that there is. */
+		{ LETS("\"vcpus\",\"default\",\"\",\"default_v\""), HYPERVISOR("default_vcpus"),
+		  "4", 1 },
+		{ LETS("\"runtime.*\""), HYPERVISOR("default_vcpus"), "4", 1 },
+		{ LETS("\".*\""), HYPERVISOR("default_vcpu"), "4", 1 },
+		{ LETS("\".*\""), HYPERVISOR("enable_annotations"), "4", 1 },
+		{ LETS("\".*\""), "io.katacontainers.config_path", "/etc/passwd", 1 },
+		{ LETS("\".*\""), "hypervisor.default_vcpus", "4", 1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(config_fini) struct config c = { 0 };
+		struct spec_pair pair = { (char *)cases[i].name, (char *)cases[i].value };
+		struct wire_strings taken = { &pair.name, 1 };
+		struct error err = { 0 };
+
+		cr_assert(parse(cases[i].file, &c, &err) == 0, "%s", err.text);
+		cr_expect(config_takes(&c, pair.name) == (cases[i].vcpus != 1), "case %zu", i);
+		cr_assert(config_annotate(&c, &pair, 1, NULL, &err) == 0, "%s", err.text);
+		cr_expect(c.hypervisor.default_vcpus == cases[i].vcpus, "case %zu: %u", i,
+			  c.hypervisor.default_vcpus);
+		/* What a VM was made with stays so, whatever the files say later. */
+		config_fini(&c);
+		cr_assert(parse("{}", &c, &err) == 0, "%s", err.text);
+		taken.count = cases[i].vcpus != 1;
+		cr_assert(config_annotate(&c, &pair, 1, &taken, &err) == 0, "%s", err.text);
+		cr_expect(c.hypervisor.default_vcpus == cases[i].vcpus, "case %zu again", i);
+	}
+}
+
+Test(config, annotations_of_each_type)
+{
+	CLEANUP(config_fini) struct config c = { 0 };
+	struct spec_pair pairs[] = {
+		{ HYPERVISOR("kernel_params"), "b=1 c" },
+		{ HYPERVISOR("default_max_memory"), "2048" },
+		{ HYPERVISOR("virtio_fs_cache"), "always" },
+		{ HYPERVISOR("initrd"), "/usr/bin/env" },
+		{ CONFIG_ANNOTATIONS "runtime.disable_new_netns", "true" },
+		{ CONFIG_ANNOTATIONS "runtime.internetworking_model", "none" },
+	};
+	struct error err = { 0 };
+
+	cr_assert(parse("{\"hypervisor\":{\"enable_annotations\":[\".*\"],\"kernel_params\":\"a\","
+			"\"valid_initrd_paths\":[\"/x\",\"/usr/*/en[v]\"]}}",
+			&c, &err) == 0,
+		  "%s", err.text);
+	cr_assert(config_annotate(&c, pairs, ARRAY_SIZE(pairs), NULL, &err) == 0, "%s", err.text);
+	cr_expect_str_eq(c.hypervisor.kernel_params, "a b=1 c");
+	cr_expect(c.hypervisor.default_maxmemory == 2048);
+	cr_expect(c.hypervisor.virtio_fs_cache == VIRTIO_FS_CACHE_ALWAYS);
+	cr_expect_str_eq(c.hypervisor.initrd, "/usr/bin/env");
+	cr_expect(c.runtime.disable_new_netns && c.runtime.internetworking_model == MODEL_NONE);
+}
+
+Test(config, annotations_that_are_refused)
+{
+	static const struct {
+		const char *name, *value, *error;
+	} cases[] = {
+		{ "default_vcpus", "0", "expected a number from 1 to 240" },
+		{ "default_vcpus", "two", "expected a number from 1 to 240" },
+		{ "default_vcpus", "2 ", "expected a number from 1 to 240" },
+		{ "default_vcpus", "-1", "expected a number from 1 to 240" },
+		{ "default_vcpus", "", "expected a number from 1 to 240" },
+		{ "default_memory", "99999999999999999999",
+		  "expected a number from 128 to 1048576" },
+		{ "virtio_fs_cache", "x", "expected one of \"none\", \"auto\", \"always\"" },
+		{ "kernel_params", "a\nb", "a control character is not allowed" },
+		/* Of no list, not below it, by a link, by dots, and what is not there. */
+		{ "path", "/usr/bin/env",
+		  "/usr/bin/env is no file that the configuration's list of valid paths has" },
+		{ "kernel", "/usr/lib/os-release",
+		  "/usr/lib/os-release is no file that the configuration's list of valid paths "
+		  "has" },
+		{ "kernel", "/etc/mtab",
+		  "/etc/mtab is no file that the configuration's list of valid paths has" },
+		{ "kernel", "/etc/../etc/passwd",
+		  "/etc/../etc/passwd is no file that the configuration's list of valid paths "
+		  "has" },
+		{ "kernel", "/etc/nosuch",
+		  "/etc/nosuch is no file that the configuration's list of valid paths has" },
+		{ "kernel", "passwd",
+		  "passwd is no file that the configuration's list of valid paths has" },
+		{ "virtio_fs_daemon", "auto",
+		  "auto is no file that the configuration's list of valid paths has" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(config_fini) struct config c = { 0 };
+		struct error err = { 0 };
+		char name[128], wanted[512];
+		struct spec_pair pair = { name, (char *)cases[i].value };
+
+		cr_assert(parse("{\"hypervisor\":{\"enable_annotations\":[\".*\"],"
+				"\"valid_kernel_paths\":[\"/etc/*\"]}}",
+				&c, &err) == 0,
+			  "%s", err.text);
+		snprintf(name, sizeof(name), "%s%s", HYPERVISOR(""), cases[i].name);
+		snprintf(wanted, sizeof(wanted), "config.json: annotations.%s: %s", name,
+			 cases[i].error);
+		cr_expect(config_annotate(&c, &pair, 1, NULL, &err) == -EINVAL, "case %zu", i);
+		cr_expect_str_eq(err.text, wanted, "case %zu: %s", i, err.text);
+	}
 }
 
 /* --- files --- */

@@ -51,6 +51,7 @@ Test(features, has_the_members_of_the_specification)
 	cr_expect(!json_object_get_boolean(at(f, "linux/apparmor/enabled")));
 	cr_expect(!json_object_get_boolean(at(f, "linux/selinux/enabled")));
 	cr_expect(!json_object_get_boolean(at(f, "linux/mountExtensions/idmap/enabled")));
+	cr_expect(lists(f, "potentiallyUnsafeConfigAnnotations", "io.katacontainers.config."));
 	json_object_put(f);
 }
 

@@ -305,10 +305,6 @@ Test(spec, names_what_is_not_applied)
 		  "linux.resources.memory.newer "
 		  "linux.resources.cpu.newer linux.resources.pids.newer "
 		  "linux.resources.blockIO.newer " },
-		{ DOCUMENT("\"annotations\":{\"io.katacontainers.config.hypervisor.kernel\":\"/k\","
-			   "\"io.katacontainers.pkg.oci.container_type\":\"pod_sandbox\","
-			   "\"io.katacontainers.config_path\":\"/c\"}"),
-		  "io.katacontainers.config.hypervisor.kernel io.katacontainers.config_path " },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

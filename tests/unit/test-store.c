@@ -101,6 +101,7 @@ static void fill(struct state *s)
 	s->annotations[0] = (struct spec_pair){ strdup("a.b/c"), strdup("line\n\"x\"") };
 	s->annotations[1] = (struct spec_pair){ strdup("empty"), strdup("") };
 	s->n_annotations = 2;
+	cr_assert(json_strings_add(&s->configured, "a.b/c") == 0);
 }
 
 Test(store, state_is_read_as_it_was_written, .init = make_store, .fini = remove_store)
@@ -122,6 +123,7 @@ Test(store, state_is_read_as_it_was_written, .init = make_store, .fini = remove_
 	cr_expect(b.paused && b.seccomp_log);
 	cr_expect(b.uid_base == 2000000028 && b.n_annotations == 2 && b.cgroups.count == 1);
 	cr_expect_str_eq(b.annotations[0].value, "line\n\"x\"");
+	cr_expect(b.configured.count == 1 && str_eq(b.configured.items[0], "a.b/c"));
 	cr_assert(state_format(&a, &first, &err) == 0 && state_format(&b, &second, &err) == 0);
 	cr_expect_str_eq(first, second);
 	drop("box", sid);
