@@ -207,8 +207,30 @@ static int follow_network(const struct cli *cli, const struct store *store, stru
 	if (r == 0 && config.runtime.internetworking_model == MODEL_NONE)
 		return 0;
 	return r < 0 ? r
-		     : netmon_start(store, &config, state, cli->debug, deadline_in_ms(NETWORK_MS),
-				    err);
+		     : netmon_start(store, &config, state, &state->shim, cli->debug,
+				    deadline_in_ms(NETWORK_MS), err);
+}
+
+/* For a further container of a VM: starts netmon again if it was killed. */
+static int follow_again(const struct cli *cli, const struct store *store, const struct state *state,
+			struct error *err)
+{
+	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
+	CLEANUP(config_fini) struct config config = { 0 };
+	CLEANUP(state_fini) struct state first = { 0 };
+	int r = config_load(cli->config_file, &config, err);
+
+	if (r == 0 && !config.netmon.enable_netmon)
+		return 0;
+	if (r == 0)
+		r = store_lock(store, state->sandbox, deadline_in_ms(LOCK_MS), &lock, err);
+	if (r == 0)
+		r = store_read_state(store, state->sandbox, &first, err);
+	if (r < 0 || first.netmon.pid <= 0 ||
+	    process_alive(first.netmon.pid, first.netmon.start_ticks))
+		return r;
+	return netmon_start(store, &config, &first, &state->shim, cli->debug,
+			    deadline_in_ms(NETWORK_MS), err);
 }
 
 /* Whether programs are to be executed when the process runs. */
@@ -238,9 +260,10 @@ static int start_locked(const struct cli *cli, const struct store *store, struct
 	}
 	state->status = STATUS_STARTING;
 	r = store_write_state(store, state, err);
-	/* The network is the VM's: it is followed as long as the first container runs. */
-	if (r == 0 && pod_is_first(state))
-		r = follow_network(cli, store, state, err);
+	/* The network is the VM's: it is followed as long as one of its containers runs. */
+	if (r == 0)
+		r = pod_is_first(state) ? follow_network(cli, store, state, err)
+					: follow_again(cli, store, state, err);
 	load_kept_spec(store, state, &spec);
 	if (r == 0 && last && !has_poststart(spec))
 		r = filter_load(FILTER_ASKER, cli->seccomp_log, err);

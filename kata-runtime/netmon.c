@@ -60,7 +60,8 @@ enum {
 };
 
 struct netmon {
-	int ends[2]; /* pidfds of a shim and of the monitor */
+	int ends[2]; /* pidfds of a shim, -1 when it cannot be told any more, and of the monitor */
+	char monitor[16]; /* its pid */
 	uid_t shim_uid;
 	int events; /* netlink, what the kernel tells by itself */
 	struct netlink netlink;
@@ -221,6 +222,8 @@ static int prepare(struct netmon *m, const char *sid, struct error *err)
 		m->ends[1] = open_process(variable("KATA_MONITOR"), err);
 	if (m->ends[0] < 0 || m->ends[1] < 0)
 		return -err->num;
+	snprintf(m->monitor, sizeof(m->monitor), "%.*s",
+		 (int)strspn(variable("KATA_MONITOR"), "0123456789"), variable("KATA_MONITOR"));
 	m->shim_uid = (uid_t)base + UID_SHIM;
 	m->events = open_events(err);
 	if (m->events < 0)
@@ -321,9 +324,15 @@ static bool find_other_shim(struct netmon *m)
 {
 	CLEANUP(dir_close) DIR *proc = opendir("/proc");
 	struct dirent *entry;
+	struct stat st;
 
 	fd_close(&m->ends[0]);
-	while (proc != NULL && m->ends[0] < 0 && (entry = readdir(proc)) != NULL) {
+	/*
+	 * Mounted with hidepid, it does not show them: then until the VM ends, or delete ends us.
+	 */
+	if (proc == NULL || fstatat(dirfd(proc), m->monitor, &st, 0) < 0)
+		return true;
+	while (m->ends[0] < 0 && (entry = readdir(proc)) != NULL) {
 		uint64_t pid;
 
 		if (str_to_u64(entry->d_name, INT32_MAX, &pid) < 0 ||
@@ -408,14 +417,14 @@ int netmon_main(const char *sid)
 
 enum { VARIABLES = 7, VARIABLE_MAX = 256 };
 
-static void make_environment(const struct state *state, const struct config *config, bool debug,
+static void make_environment(const struct state *state, const struct process_ref *shim,
+			     const struct config *config, bool debug,
 			     char text[VARIABLES][VARIABLE_MAX], char *envp[VARIABLES + 1])
 {
 	snprintf(text[0], VARIABLE_MAX, "KATA_CONTAINER=%s", state->id);
 	snprintf(text[1], VARIABLE_MAX, "KATA_UID=%u", state->uid_base);
 	snprintf(text[2], VARIABLE_MAX, "KATA_DEBUG=%d", debug || config->netmon.enable_debug);
-	snprintf(text[3], VARIABLE_MAX, "KATA_SHIM=%d %" PRIu64, state->shim.pid,
-		 state->shim.start_ticks);
+	snprintf(text[3], VARIABLE_MAX, "KATA_SHIM=%d %" PRIu64, shim->pid, shim->start_ticks);
 	snprintf(text[4], VARIABLE_MAX, "KATA_MONITOR=%d %" PRIu64, state->monitor.pid,
 		 state->monitor.start_ticks);
 	snprintf(text[5], VARIABLE_MAX, "KATA_FOLLOW=%d", config->netmon.enable_netmon);
@@ -441,12 +450,12 @@ static int open_socket(const struct store *store, const struct state *state, con
 	return fd < 0 ? error_set(err, errno, "open %s", path) : fd;
 }
 
-static int open_netns(const struct state *state, struct error *err)
+static int open_netns(const struct process_ref *shim, struct error *err)
 {
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", state->shim.pid);
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", shim->pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? error_set(err, errno, "network namespace of the shim") : fd;
 }
@@ -480,7 +489,7 @@ static void undo(struct state *state)
 }
 
 int netmon_start(const struct store *store, const struct config *config, struct state *state,
-		 bool debug, int64_t deadline, struct error *err)
+		 const struct process_ref *shim, bool debug, int64_t deadline, struct error *err)
 {
 	char text[VARIABLES][VARIABLE_MAX], *envp[VARIABLES + 1];
 	char *argv[] = { (char *)NETMON_NAME, state->sid, NULL };
@@ -492,7 +501,7 @@ int netmon_start(const struct store *store, const struct config *config, struct 
 			 : open_socket(store, state, "qmp.sock", state->uid_base + UID_NETMON, err);
 	CLEANUP(fd_close)
 	int proxy = qmp < 0 ? qmp : open_socket(store, state, "client/proxy.sock", 0, err);
-	CLEANUP(fd_close) int netns = proxy < 0 ? proxy : open_netns(state, err);
+	CLEANUP(fd_close) int netns = proxy < 0 ? proxy : open_netns(shim, err);
 	CLEANUP(fd_close) int ours = -1;
 	CLEANUP(fd_close) int theirs = -1;
 	struct spawn spawn = { .path = "/proc/self/exe", .argv = argv, .envp = envp };
@@ -504,7 +513,7 @@ int netmon_start(const struct store *store, const struct config *config, struct 
 		return error_set(err, errno, "socketpair");
 	ours = pair[0];
 	theirs = pair[1];
-	make_environment(state, config, debug, text, envp);
+	make_environment(state, shim, config, debug, text, envp);
 	spawn.netns = netns;
 	spawn.pidns = -1;
 	spawn.fds[0] = spawn.fds[1] = spawn.fds[2] = -1;

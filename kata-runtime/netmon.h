@@ -16,12 +16,13 @@
 #define NETMON_NAME "kata-netmon"
 
 /*
- * Starts it in the network namespace of the container's shim and in its cgroups, and waits until
- * the VM has what is there now; the caller holds the sandbox's lock. state->netmon is filled in and
- * written. On failure it has ended.
+ * Starts it in the network namespace of shim, which is that of a container of the VM, and in the
+ * cgroups of the first one, whose state is given; waits until the VM has what is there now. The
+ * caller holds the lock of that one. state->netmon is filled in and written. On failure it has
+ * ended.
  */
 int netmon_start(const struct store *store, const struct config *config, struct state *state,
-		 bool debug, int64_t deadline, struct error *err);
+		 const struct process_ref *shim, bool debug, int64_t deadline, struct error *err);
 
 /* The process itself: its exit status. */
 int netmon_main(const char *sid);

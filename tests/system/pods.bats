@@ -347,6 +347,35 @@ holds_device() {
 	expect 0 runtime delete --force p1
 }
 
+# end_netmon: at once; prints nothing.
+end_netmon() {
+	kill -KILL "$(pgrep -o -f "^kata-netmon $(sandbox p1)\$")"
+	eventually 5 not pgrep -f '^kata-netmon '
+}
+
+@test "a pod's network is followed again by the next container, also where /proc hides processes" {
+	vm_only
+	first p1
+	end_netmon
+	member m1 p1 sleep 1000
+	nsenter "--net=/proc/$(pid_of p1)/ns/net" sh -c 'ip link add eth0 type veth peer name peer0
+		ip addr add 10.71.0.2/24 dev eth0; ip link set eth0 up'
+	eventually 20 eval 'runtime exec m1 ip addr show eth0 | grep -q 10.71.0.2/24'
+	# There it cannot tell whether a container is left, and goes on until delete.
+	end_netmon
+	member_bundle m2 p1 sleep 1000
+	create m2
+	runtime_command
+	timeout 60 unshare --mount --propagation private sh -c \
+		'mount -t proc -o hidepid=2 proc /proc && exec "$@"' sh "${command[@]}" start m2
+	expect 0 runtime delete --force m2
+	nsenter "--net=/proc/$(pid_of p1)/ns/net" ip addr add 10.72.0.2/24 dev eth0
+	eventually 20 eval 'runtime exec m1 ip addr show eth0 | grep -q 10.72.0.2/24'
+	expect 0 runtime delete --force m1
+	expect 0 runtime delete --force p1
+	eventually 5 not pgrep -f '^kata-netmon '
+}
+
 @test "a pod's network is followed also when its first container has gone" {
 	local ns=kt-pods-$$
 
