@@ -30,9 +30,11 @@
 
 enum {
 	DESTROY_MS = 5000,
-	REMOVE_MS = 2000, /* for the agent to end a container of a VM that lives on */
-	POD_LOCK_MS = 10000,
-	POD_HOLDER_OLD_MS = 10000, /* no holder needs that long */
+	REMOVE_MS = 2000, /* for the agent to end a container of a VM that lives on, */
+	REMOVE_FORCE_MS = 1000,
+	/* All that leave_vm() waits for, together; no holder of the VM's lock needs longer. */
+	POD_LOCK_MS = 20000,
+	POD_HOLDER_OLD_MS = 20000,
 };
 
 /* --- processes ------------------------------------------------------------------------------ */
@@ -139,11 +141,12 @@ static int end_vm(const struct store *store, const struct state *state, bool for
 
 /* --- others stay: the VM lives on ----------------------------------------------------------- */
 
-static int remove_in_guest(const struct store *store, const struct state *state, struct error *err)
+static int remove_in_guest(const struct store *store, const struct state *state, bool force,
+			   struct error *err)
 {
 	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
 	struct msg_remove message = { .container = state->id };
-	int64_t deadline = deadline_in_ms(REMOVE_MS);
+	int64_t deadline = deadline_in_ms(force ? REMOVE_FORCE_MS : REMOVE_MS);
 	int r = sandbox_connect(store, state, &decoder, deadline, err);
 
 	if (r == 0)
@@ -152,13 +155,13 @@ static int remove_in_guest(const struct store *store, const struct state *state,
 }
 
 /* What of it is in the VM. A guest that hangs cannot keep it on the host. */
-static void leave_guest(const struct store *store, const struct state *state)
+static void leave_guest(const struct store *store, const struct state *state, bool force)
 {
 	struct error err = { 0 };
 
 	if (!process_alive(state->monitor.pid, state->monitor.start_ticks))
 		return;
-	if (remove_in_guest(store, state, &err) < 0)
+	if (remove_in_guest(store, state, force, &err) < 0)
 		log_warning("the agent did not remove the container", KV_ERR(&err));
 	if (share_remove(&state->monitor, state->id, &err) < 0)
 		log_warning("the VM keeps files of the container", KV_ERR(&err));
@@ -190,14 +193,14 @@ static int depart(const struct store *store, struct state *state, int64_t deadli
 	return store_depart(store, state, err);
 }
 
-static int leave_vm(const struct store *store, struct state *state, int64_t deadline,
+static int leave_vm(const struct store *store, struct state *state, bool force, int64_t deadline,
 		    struct error *err)
 {
 	int r = wait_end(&state->shim, deadline, err);
 
 	if (r < 0)
 		return r;
-	leave_guest(store, state);
+	leave_guest(store, state, force);
 	if (pod_is_first(state))
 		return depart(store, state, deadline, err);
 	return container_leave_cgroups(state, deadline, err);
@@ -205,18 +208,23 @@ static int leave_vm(const struct store *store, struct state *state, int64_t dead
 
 /* --- both ----------------------------------------------------------------------------------- */
 
-/* A holder that has hung is killed: removal must not depend on it. */
+/*
+ * A holder that has hung is killed: removal must not depend on it. One that has come meanwhile is
+ * waited for, as the first was.
+ */
 static int lock_pod(const struct store *store, const struct state *state, struct store_lock *lock,
 		    struct error *err)
 {
 	struct store_holder holder;
 	int r = store_lock_pod(store, state->sandbox, deadline_in_ms(POD_LOCK_MS), lock, err);
 
-	if (r != -ETIMEDOUT || store_pod_holder(store, state->sandbox, &holder, NULL) != 1 ||
-	    holder.held_ms < POD_HOLDER_OLD_MS)
+	if (r != -ETIMEDOUT)
 		return r;
-	log_warning("the holder of the VM's lock is killed", KV("pid", holder.process.pid));
-	container_kill_process(&holder.process);
+	if (store_pod_holder(store, state->sandbox, &holder, NULL) == 1 &&
+	    holder.held_ms >= POD_HOLDER_OLD_MS) {
+		log_warning("the holder of the VM's lock is killed", KV("pid", holder.process.pid));
+		container_kill_process(&holder.process);
+	}
 	return store_lock_pod(store, state->sandbox, deadline_in_ms(POD_LOCK_MS), lock, err);
 }
 
@@ -240,9 +248,11 @@ int container_destroy(const struct store *store, struct state *state, struct sto
 	if (r < 0)
 		return r;
 	last = r == 0;
+	store_lock_renew(lock);
 	deadline = deadline_in_ms(DESTROY_MS);
 	r = last ? end_vm(store, state, force, deadline, err)
-		 : leave_vm(store, state, deadline, err);
+		 : leave_vm(store, state, force, deadline, err);
+	store_lock_renew(lock);
 	if (r == 0 && !first && !last)
 		r = store_leave(store, state, err);
 	if (r == 0 && last)

@@ -31,6 +31,7 @@ enum {
 	AGENT_MS = 10000,    /* an answer of the agent */
 	AGENT_KILL_MS = 500, /* to SIGKILL: then the VM is killed instead */
 	KILL_MS = 5000,
+	FORCE_MS = 10000,   /* to get the lock of a container, whoever has it */
 	NETWORK_MS = 60000, /* to bring the network into the VM; devices take their time */
 };
 
@@ -391,18 +392,32 @@ static int64_t holder_ms(const struct store *store, const char *sid)
 	return holder.held_ms < STORE_HOLDER_OLD_MS ? STORE_HOLDER_OLD_MS - holder.held_ms : 0;
 }
 
-/* A verb that hangs must not keep a container from being removed. */
+/*
+ * A verb that hangs must not keep a container from being removed. Several of us may see the same
+ * old holder: who of us has the lock then is none, and is waited for.
+ */
 static int lock_by_force(const struct store *store, const char *sid, struct store_lock *lock,
 			 struct error *err)
 {
+	int64_t deadline = deadline_in_ms(FORCE_MS);
 	struct store_holder holder;
-	int r = store_lock(store, sid, deadline_in_ms(holder_ms(store, sid)), lock, err);
+	unsigned unknown = 0;
+	int r;
 
-	if (r != -ETIMEDOUT || store_lock_holder(store, sid, &holder, NULL) != 1)
-		return r;
-	log_warning("the holder of the container's lock is killed", KV("pid", holder.process.pid));
-	container_kill_process(&holder.process);
-	return store_lock(store, sid, deadline_in_ms(STORE_HOLDER_OLD_MS), lock, err);
+	for (;;) {
+		r = store_lock(store, sid, deadline_in_ms(holder_ms(store, sid)), lock, err);
+		if (r != -ETIMEDOUT || deadline_left_ms(deadline) == 0)
+			return r;
+		if (store_lock_holder(store, sid, &holder, NULL) != 1) {
+			/* Who has just got it has not said so yet; of anybody else nothing comes. */
+			if (++unknown > 1)
+				return r;
+		} else if (holder.held_ms >= STORE_HOLDER_OLD_MS) {
+			log_warning("the holder of the container's lock is killed",
+				    KV("pid", holder.process.pid));
+			container_kill_process(&holder.process);
+		}
+	}
 }
 
 static int delete_locked(const char *id, const struct store *store, const char *sid, bool force,

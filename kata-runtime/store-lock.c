@@ -138,6 +138,15 @@ int store_lock_pod(const struct store *store, const char *sandbox, int64_t deadl
 	return r < 0 ? r : take(ret, deadline, err);
 }
 
+int store_lock_size(const struct store *store, const char *sandbox, int64_t deadline,
+		    struct store_lock *ret, struct error *err)
+{
+	int r = store_path(store, sandbox, "size.lock", ret->path, err);
+
+	ret->fd = -1;
+	return r < 0 ? r : take(ret, deadline, err);
+}
+
 int store_lock_open(const struct store *store, const char *sid, struct error *err)
 {
 	char path[PATH_MAX];
@@ -169,6 +178,12 @@ void store_lock_leave(int fd)
 	if (ftruncate(fd, 0) < 0)
 		errno = 0; /* the next holder overwrites it */
 	flock(fd, LOCK_UN);
+}
+
+void store_lock_renew(const struct store_lock *lock)
+{
+	if (lock->fd >= 0)
+		write_holder(lock->fd);
 }
 
 void store_unlock(struct store_lock *lock)

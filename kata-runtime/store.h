@@ -3,7 +3,7 @@
  *
  *	s/SID/            one container, 0700: state.json, exec/PID; intent.json, the state as it
  *	                  was before the first resource was made; and, when it was the first of
- *	                  its VM, what the VM's daemons need, and members/
+ *	                  its VM, what the VM's daemons need, size.lock, and members/
  *	s/SID/members/MID a further container of that VM, whose own directory is s/MID
  *	l/SID.lock        the container's lock: flock(2); holds the holder's pid
  *	l/SID.pod         the VM's lock: who comes, who goes, who ends it
@@ -145,6 +145,17 @@ int store_lock(const struct store *store, const char *sid, int64_t deadline, str
 int store_lock_pod(const struct store *store, const char *sandbox, int64_t deadline,
 		   struct store_lock *ret, struct error *err);
 
+/*
+ * Takes the lock of who makes a VM larger, for as long as the guest may take. It is none of the two
+ * above, since nobody's end may wait for a guest: delete never takes it, and its file goes with the
+ * VM's directory. Who has several takes it last.
+ */
+int store_lock_size(const struct store *store, const char *sandbox, int64_t deadline,
+		    struct store_lock *ret, struct error *err);
+
+/* Between two steps of what takes long: the holder goes on, so its time begins anew. */
+void store_lock_renew(const struct store_lock *lock);
+
 /* Lets go; for CLEANUP() too. */
 void store_unlock(struct store_lock *lock);
 
@@ -161,7 +172,7 @@ void store_lock_leave(int fd);
 
 struct store_holder {
 	struct process_ref process;
-	int64_t held_ms; /* how long already */
+	int64_t held_ms; /* how long already, or since it was renewed */
 };
 
 /*

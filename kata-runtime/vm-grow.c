@@ -20,7 +20,7 @@
 #include "kata-runtime/vm-size.h"
 
 enum {
-	LOCK_MS = 10000,
+	LOCK_MS = 60000, /* another one grows; its guest may be slow */
 	QMP_MS = 10000,
 	AGENT_MS = 20000,
 	TAKE_MS = 20000, /* a guest takes what is plugged, */
@@ -135,7 +135,7 @@ int vm_grow(const struct store *store, const struct state *state, const struct c
 	struct sum sum = { .store = store, .except = state };
 	struct vm_host host = vm_size_host();
 	struct vm_size need;
-	int r = store_lock_pod(store, state->sandbox, deadline_in_ms(LOCK_MS), &lock, err);
+	int r = store_lock_size(store, state->sandbox, deadline_in_ms(LOCK_MS), &lock, err);
 
 	if (r == 0)
 		r = add_all(&sum, err);

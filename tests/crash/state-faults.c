@@ -18,15 +18,23 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
 #include "common/str.h"
 #include "tests/crash/stage.h"
+#include "tests/crash/traced.h"
 #include "tests/crash/victims.h"
 
-enum { DELETE_MS = 2000, AT_ONCE = 6, VERB_MS = 60000 };
+enum {
+	DELETE_MS = 2000,
+	AT_ONCE = 6,
+	VERB_MS = 60000,
+	HOLDER_OLD_MS = 2000, /* after that time whoever has the lock is killed */
+	FIRST_MS = 300,       /* for the second to do what it does */
+};
 
 static struct stage stage;
 static bool failed;
@@ -242,6 +250,71 @@ static void try_races(void)
 	remove_all();
 }
 
+/* Stopped at the first call of one kind behind the first of another. */
+struct stop_at {
+	struct traced traced;
+	long after, at;
+	bool seen;
+};
+
+static bool is_there(void *userdata)
+{
+	struct stop_at *s = userdata;
+
+	if (s->seen)
+		return s->traced.call == s->at;
+	s->seen = s->traced.call == s->after;
+	return false;
+}
+
+static pid_t begin_stopped(long after, long at, const char *const words[])
+{
+	struct stop_at s = { .after = after, .at = at };
+	char *argv[STAGE_WORDS_MAX] = { 0 };
+	size_t n = stage_command(&stage, argv);
+
+	s.traced = (struct traced){ .set = TRACED_ALL,
+				    .stdout_fd = stage.log,
+				    .act = is_there,
+				    .userdata = &s,
+				    .stop = true };
+	for (size_t i = 0; words[i] != NULL; i++)
+		argv[n++] = (char *)words[i];
+	if (!traced_run(&s.traced, argv) || s.traced.pid == 0)
+		stage_die("%s was not stopped: %s", words[0], stage_printed(&stage));
+	return s.traced.pid;
+}
+
+/*
+ * A verb hangs with the lock; one delete has seen that, and before it looks who it is another one
+ * has killed that verb and has the lock itself.
+ */
+static void try_force_beside_holder(void)
+{
+	static const char *const start[] = { "start", "c1", NULL };
+	static const char *const force[] = { "delete", "--force", "c1", NULL };
+	pid_t holder, first, second;
+	int status;
+
+	unlink(stage.pid_file);
+	if (stage_created(&stage) != 0)
+		stage_die("the container could not be made: %s", stage_printed(&stage));
+	holder = begin_stopped(SYS_ftruncate, SYS_fsync, start);
+	usleep((HOLDER_OLD_MS + 100) * 1000); /* as old as nobody is by right */
+	second = begin_stopped(SYS_flock, SYS_close, force);
+	first = begin_stopped(SYS_ftruncate, SYS_pidfd_send_signal, force);
+	status = stage_wait(holder, deadline_in_ms(DELETE_MS));
+	must(status == 128 + SIGKILL, "the holder ends with %d", status);
+	kill(second, SIGCONT);
+	usleep(FIRST_MS * 1000);
+	kill(first, SIGCONT);
+	status = stage_wait(first, deadline_in_ms(VERB_MS));
+	must(status == 0, "the first delete ends with %d: %s", status, stage_printed(&stage));
+	status = stage_wait(second, deadline_in_ms(VERB_MS));
+	must(status == 0, "the second delete ends with %d: %s", status, stage_printed(&stage));
+	remove_all();
+}
+
 /* No process of the container is left, as after a start of the host. */
 static void end_all_processes(void)
 {
@@ -346,13 +419,15 @@ int main(int argc, char **argv)
 	stage_make(&stage);
 	if (mount("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "size=4m,mode=755") < 0)
 		stage_die("/run: %s", strerror(errno));
-	printf("1..%zu\n", ARRAY_SIZE(damages) + 3);
+	printf("1..%zu\n", ARRAY_SIZE(damages) + 4);
 	for (size_t i = 0; i < ARRAY_SIZE(damages); i++) {
 		try_damage(i);
 		report("state.json is ", damages[i].name);
 	}
 	try_races();
 	report("verbs at once: one wins", "");
+	try_force_beside_holder();
+	report("two delete --force beside a verb that hangs", "");
 	try_pid_reuse();
 	report("a pid of another process is left alone", "");
 	try_empty_run();

@@ -1,5 +1,5 @@
 /*
- * Tracing: see traced.h. Used by crash-points.c and kill-matrix.c. Children of the program run
+ * Tracing: see traced.h. Used by crash-points.c, kill-matrix.c and state-faults.c. Children of the program run
  * untraced, as they do after a real crash. amd64 only, like the program.
  */
 #include "tests/crash/traced.h"
@@ -101,10 +101,10 @@ static void at_call(struct traced *t, pid_t pid, bool *failing)
 	if (info.op != PTRACE_SYSCALL_INFO_ENTRY || !counts(t, &info))
 		return;
 	t->count++;
+	t->call = (long)info.entry.nr;
 	if (t->act != NULL ? t->count < t->point || !t->act(t->userdata) : t->count != t->point)
 		return;
 	t->reached = true;
-	t->call = (long)info.entry.nr;
 	if (t->act != NULL) {
 		t->pid = pid;
 		return;
@@ -143,6 +143,8 @@ bool traced_run(struct traced *t, char *const argv[])
 			at_call(t, pid, &failing);
 		}
 		if (t->pid != 0) {
+			if (t->stop)
+				kill(pid, SIGSTOP);
 			ptrace(PTRACE_DETACH, pid, NULL, (long)signal);
 			return true;
 		}

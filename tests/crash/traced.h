@@ -20,14 +20,16 @@ struct traced {
 	int stdout_fd;  /* of the program, for 1 and 2 */
 	/*
 	 * When set it is called instead, before each counted call from point on, until it returns
-	 * true; the program then goes on untraced and is the caller's to wait for.
+	 * true; the program then goes on untraced and is the caller's to wait for. stop: it is
+	 * stopped as soon as that call is done.
 	 */
 	bool (*act)(void *userdata);
 	void *userdata;
+	bool stop;
 	/* What came of it. */
 	unsigned count; /* counted calls begun */
 	bool reached;
-	long call;  /* number of the call acted at */
+	long call;  /* number of the call acted at, or asked about */
 	int status; /* as waitpid(2) */
 	pid_t pid;  /* of the program, when it was let go; else 0 */
 };
