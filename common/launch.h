@@ -18,6 +18,7 @@
 #define LAUNCH_MONITOR "monitor"     /* listening socket monitor.sock, for root's orders */
 #define LAUNCH_SLOT "slot"           /* the uid slot's lock */
 #define LAUNCH_CAUSE "cause"         /* file that gets the cause of death */
+#define LAUNCH_OOM "oom"             /* the cgroup's file that counts whom the kernel killed */
 #define LAUNCH_NET "net"     /* and a number from 0: interface * LAUNCH_QUEUES_MAX + queue */
 #define LAUNCH_VHOST "vhost" /* and the same number: /dev/vhost-net for it */
 #define LAUNCH_VSOCK "vsock" /* /dev/vhost-vsock with the guest's CID */

@@ -23,6 +23,7 @@ void lines_init(struct lines *lines, const struct lines_ops *ops, void *owner, i
 	lines->filled_ms = now_ms;
 	lines->n_kept = 0;
 	lines->next_kept = 0;
+	lines->count = 0;
 }
 
 static void keep(struct lines *lines, const char *text, size_t len)
@@ -31,6 +32,7 @@ static void keep(struct lines *lines, const char *text, size_t len)
 
 	memcpy(kept->text, text, len);
 	kept->len = (uint16_t)len;
+	lines->count++;
 	lines->next_kept = (lines->next_kept + 1) % LINES_KEPT;
 	if (lines->n_kept < LINES_KEPT)
 		lines->n_kept++;

@@ -43,6 +43,7 @@ struct lines {
 	int64_t filled_ms; /* when that was last counted */
 	struct lines_kept kept[LINES_KEPT];
 	unsigned n_kept, next_kept;
+	uint64_t count; /* of all lines that came */
 };
 
 void lines_init(struct lines *lines, const struct lines_ops *ops, void *owner, int64_t now_ms);

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@
 #include "common/launch.h"
 #include "common/log.h"
 #include "common/privsep.h"
+#include "common/str.h"
 #include "common/wire.h"
 #include "kata-proxy/crashes.h"
 #include "kata-proxy/monitor-root.h"
@@ -48,6 +50,7 @@ struct monitor {
 	int64_t restart_at; /* when a worker is to be started; 0: one runs */
 	bool gave_up;       /* it crashed too often */
 	bool told;          /* SIGTERM came */
+	uint64_t oom_kills; /* in the VM's cgroup before it began */
 };
 
 /* SIGCHLD and SIGTERM arrive as reads; everything else keeps its default. */
@@ -84,6 +87,25 @@ static int receive_launch(struct monitor *m, struct error *err)
 	return r;
 }
 
+/*
+ * How many processes of the VM's cgroup the host's kernel has killed for want of memory: "oom_kill
+ * N" in memory.events or memory.oom_control. Where systemd made the cgroup it goes with the last
+ * process in it, and only we can tell.
+ */
+static uint64_t count_oom_kills(const struct monitor *m)
+{
+	static const char word[] = "oom_kill ";
+	char text[512];
+	ssize_t n = pread(m->vm.fds[VM_FD_OOM], text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	for (const char *line = text; *line != '\0';
+	     line += strcspn(line, "\n"), line += *line != '\0')
+		if (str_starts(line, word))
+			return strtoull(line + sizeof(word) - 1, NULL, 10);
+	return 0;
+}
+
 static int launch(struct monitor *m, struct error *err)
 {
 	CLEANUP(fd_close) int self = -1;
@@ -98,6 +120,7 @@ static int launch(struct monitor *m, struct error *err)
 		r = receive_launch(m, err);
 	if (r < 0)
 		return r;
+	m->oom_kills = count_oom_kills(m);
 	log_start("monitor", START_FD_LOG, m->vm.launch->debug ? LOG_DEBUG : LOG_INFO);
 	log_context(m->vm.launch->sandbox, NULL, NULL);
 	self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
@@ -369,9 +392,13 @@ static void tell_rest(struct monitor *m, enum vm_process first)
 {
 	char text[PARK_WORDS_SIZE + 1024], one[64], *words = m->vm.said.words;
 	const char *kind = "reason";
+	uint64_t oom_kills = count_oom_kills(m);
 	size_t used = 0;
 	int64_t ms;
 
+	if (oom_kills > m->oom_kills)
+		add_text(text, sizeof(text), &used, "host oom %" PRIu64 "\n",
+			 oom_kills - m->oom_kills);
 	vm_take_parked(&m->vm);
 	while (words != NULL && words[0] != '\0') {
 		add_text(text, PARK_WORDS_SIZE + 512, &used, "%s %s\n", kind, strsep(&words, "\n"));

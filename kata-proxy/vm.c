@@ -42,6 +42,7 @@ static const struct {
 	[VM_FD_MONITOR] = { LAUNCH_MONITOR, false },
 	[VM_FD_SLOT] = { LAUNCH_SLOT, false },
 	[VM_FD_CAUSE] = { LAUNCH_CAUSE, true },
+	[VM_FD_OOM] = { LAUNCH_OOM, false },
 	[VM_FD_VSOCK] = { LAUNCH_VSOCK, false },
 	[VM_FD_VSOCK_LISTENING] = { LAUNCH_VSOCK_LISTENING, false },
 	[VM_FD_LOG_AGENT] = { LAUNCH_LOG_AGENT, false },

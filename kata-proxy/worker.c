@@ -59,9 +59,10 @@ struct worker {
 	struct lines agent;         /* the agent's log records */
 	enum log_level agent_level; /* of the one being given to lines */
 	bool guest_debug;
-	bool ready;   /* the agent said HELLO */
-	bool goodbye; /* the agent announced the VM's end */
-	bool over;    /* the VM has ended or is left */
+	bool ready;          /* the agent said HELLO */
+	uint64_t qemu_began; /* how many lines QEMU had printed by then */
+	bool goodbye;        /* the agent announced the VM's end */
+	bool over;           /* the VM has ended or is left */
 	char link_error[DETAIL_MAX - 32];
 	bool link_fault; /* the agent broke the protocol: more than a lost connection */
 	char cause[128]; /* from the monitor, "" before */
@@ -122,6 +123,21 @@ static bool detail(char *ret, const char *who, const struct lines *lines, const 
 	return true;
 }
 
+/*
+ * pvpanic made QEMU exit with 1, and to that it says nothing, whatever it may have warned of
+ * before; or the console tells. A guest that only prints such words ends otherwise.
+ */
+static bool panicked(const struct worker *w)
+{
+	bool failed = str_eq(w->cause, "qemu exited 1");
+	size_t len;
+
+	if (failed && w->ready && w->qemu.lines.count == w->qemu_began)
+		return true;
+	return (failed || str_eq(w->cause, "qemu exited 0")) &&
+	       lines_find(&w->console.lines, PANIC, &len) != NULL;
+}
+
 /* What was printed that tells most about the end; "" when nothing was. */
 static void find_detail(const struct worker *w, char *ret)
 {
@@ -130,25 +146,10 @@ static void find_detail(const struct worker *w, char *ret)
 	    detail(ret, "virtiofsd", &w->virtiofsd.lines, NULL))
 		return;
 	if (detail(ret, "console", &w->console.lines, PANIC) ||
-	    detail(ret, "qemu", &w->qemu.lines, NULL))
+	    (!panicked(w) && detail(ret, "qemu", &w->qemu.lines, NULL)))
 		return;
 	if (w->link_error[0] != '\0' && (w->cause[0] == '\0' || w->link_fault))
 		snprintf(ret, DETAIL_MAX, ": %s", w->link_error);
-}
-
-/*
- * pvpanic made QEMU exit with 1, which then says nothing; or, in a guest without it, the console
- * tells. A guest that only prints such words ends otherwise.
- */
-static bool panicked(const struct worker *w)
-{
-	size_t len;
-
-	if (str_eq(w->cause, "qemu exited 1"))
-		return w->ready ? lines_last(&w->qemu.lines, 0, &len) == NULL
-				: lines_find(&w->console.lines, PANIC, &len) != NULL;
-	return str_eq(w->cause, "qemu exited 0") &&
-	       lines_find(&w->console.lines, PANIC, &len) != NULL;
 }
 
 /* The reason, and behind a panic the guest's last lines: for the file that tells the cause. */
@@ -276,6 +277,7 @@ static void on_ready(struct proxy *proxy, const struct msg_hello *agent)
 	struct worker *w = proxy->owner;
 
 	w->ready = true;
+	w->qemu_began = w->qemu.lines.count;
 	log_info("the agent answers", KV_S("release", agent->release),
 		 KV("version", agent->version));
 }

@@ -344,14 +344,20 @@ int cgroup_remove(const struct cgroup *cgroup, int64_t deadline, struct error *e
 	return r;
 }
 
+static int oom_path(const struct cgroup_dir *dir, char path[PATH_MAX])
+{
+	return str_format(path, PATH_MAX, "%s/%s", dir->path,
+			  dir->v2 ? "memory.events" : "memory.oom_control");
+}
+
 /* "oom_kill N" in a file of lines; 0 when it is not there. */
-static uint64_t count_oom_kills(const char *dir, const char *name)
+static uint64_t count_oom_kills(const struct cgroup_dir *dir)
 {
 	CLEANUP(file_close) FILE *file = NULL;
 	char path[PATH_MAX], line[128];
 	uint64_t count;
 
-	if (str_format(path, sizeof(path), "%s/%s", dir, name) < 0)
+	if (oom_path(dir, path) < 0)
 		return 0;
 	file = fopen(path, "re");
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
@@ -362,12 +368,19 @@ static uint64_t count_oom_kills(const char *dir, const char *name)
 
 bool cgroup_oom_killed(const struct cgroup *cgroup)
 {
-	for (size_t i = 0; i < cgroup->count; i++) {
-		const struct cgroup_dir *dir = &cgroup->dirs[i];
-
-		if (count_oom_kills(dir->path, dir->v2 ? "memory.events" : "memory.oom_control") >
-		    0)
+	for (size_t i = 0; i < cgroup->count; i++)
+		if (count_oom_kills(&cgroup->dirs[i]) > 0)
 			return true;
-	}
 	return false;
+}
+
+int cgroup_open_oom(const struct cgroup *cgroup)
+{
+	char path[PATH_MAX];
+	int fd = -1;
+
+	for (size_t i = 0; i < cgroup->count && fd < 0; i++)
+		if (oom_path(&cgroup->dirs[i], path) == 0)
+			fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd;
 }

@@ -106,6 +106,9 @@ int cgroup_remove(const struct cgroup *cgroup, int64_t deadline, struct error *e
 /* Whether the kernel killed a process in them for want of memory, as it counts. */
 bool cgroup_oom_killed(const struct cgroup *cgroup);
 
+/* The file in which it counts: a descriptor, -1 where there is none. */
+int cgroup_open_oom(const struct cgroup *cgroup);
+
 /* As strings for state.json, and back (paths are checked). */
 int cgroup_save(const struct cgroup *cgroup, struct wire_strings *ret, struct error *err);
 int cgroup_load(const struct wire_strings *strings, bool lenient, struct cgroup *ret,

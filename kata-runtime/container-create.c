@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "common/process.h"
 #include "common/str.h"
+#include "kata-runtime/cause.h"
 #include "kata-runtime/cgroup.h"
 #include "kata-runtime/config.h"
 #include "kata-runtime/console.h"
@@ -62,6 +63,7 @@ struct creation {
 	struct network_taps taps;
 	int netns;  /* to join, -1: a new one */
 	int shared; /* s/SID/client */
+	int exit;   /* s/SID/exit */
 	bool on_disk;
 	bool hooked; /* hooks were begun: poststop has its turn when all is undone */
 };
@@ -73,6 +75,7 @@ static void creation_fini(struct creation *c)
 	free(c->network);
 	fd_close(&c->netns);
 	fd_close(&c->shared);
+	fd_close(&c->exit);
 	fd_close(&c->sandbox.control);
 	fd_close(&c->sandbox.slot);
 	fd_close(&c->shim.control);
@@ -406,6 +409,10 @@ static int start_shim(struct creation *c, struct error *err)
 		return r;
 	memcpy(options.stdio, c->io.stdio, sizeof(options.stdio));
 	options.shared = c->shared;
+	c->exit = cause_open_exit(&c->store, &c->state, err);
+	if (c->exit < 0)
+		return c->exit;
+	options.exit = c->exit;
 	r = shim_start(&c->shim, &options, err);
 	if (r < 0)
 		return r;
@@ -648,7 +655,8 @@ int container_create(const struct cli *cli, const char *id, const struct contain
 			      .sandbox = SANDBOX_NONE,
 			      .decoder = DECODER_NONE,
 			      .netns = -1,
-			      .shared = -1 };
+			      .shared = -1,
+			      .exit = -1 };
 	int r;
 
 	network_taps_init(&c.taps);

@@ -102,6 +102,7 @@ static int start_shim(struct execution *e, struct error *err)
 		.exec = e->name,
 		.args = &e->process->args,
 		.cgroup = &e->cgroup,
+		.exit = -1,
 		.debug = e->cli->debug,
 	};
 	int r = open_places(e, err);

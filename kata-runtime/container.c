@@ -333,7 +333,8 @@ static int request_signal(const struct store *store, const struct state *state, 
  * VM, unless that has other containers that run: then its processes may go on until the agent
  * notices that the shim has gone, or the VM ends.
  */
-static int kill_hard(const struct store *store, const struct state *state, struct error *err)
+static int kill_hard(const struct store *store, const struct state *state, int64_t since,
+		     struct error *err)
 {
 	bool alone = !pod_others_run(store, state);
 	CLEANUP(fd_close)
@@ -346,6 +347,7 @@ static int kill_hard(const struct store *store, const struct state *state, struc
 		log_warning("the agent did not take SIGKILL, the shim is killed; the processes in "
 			    "the VM may go on",
 			    KV_ERR(err));
+	cause_note_signal(store, state, SIGKILL, since, true);
 	container_kill_process(&state->shim);
 	if (alone)
 		return sandbox_kill(state, deadline_in_ms(KILL_MS), err);
@@ -358,6 +360,7 @@ int container_kill(const struct cli *cli, const char *id, int signal, bool all, 
 {
 	CLEANUP(state_fini) struct state state = { 0 };
 	struct store store;
+	int64_t since = deadline_now_ms();
 	int r = container_begin(cli, id, &store, &state, err);
 
 	if (r < 0)
@@ -370,14 +373,14 @@ int container_kill(const struct cli *cli, const char *id, int signal, bool all, 
 	if (r == 0 && signal == SIGKILL)
 		process_continue(state.shim.pid, state.shim.start_ticks);
 	if (r == 0 && signal != 0)
-		cause_note_signal(&store, &state, signal);
+		cause_note_signal(&store, &state, signal, since, false);
 	if (r == 0)
 		return 0;
 	if (r == -ESRCH)
 		return all ? 0 : error_say(err, ESRCH, "container not running");
 	if (signal != SIGKILL)
 		return r;
-	return kill_hard(&store, &state, err);
+	return kill_hard(&store, &state, since, err);
 }
 
 /* --- delete --------------------------------------------------------------------------------- */

@@ -123,6 +123,17 @@ static int make_cause(const struct sandbox *s, struct error *err)
 	return fd < 0 ? error_set(err, errno, "make %s", path) : fd;
 }
 
+/* Without it the host's kernel is not blamed. */
+static int add_oom(const struct sandbox *s, struct cargo *cargo)
+{
+	CLEANUP(cgroup_fini) struct cgroup cgroup = { 0 };
+	int fd = -1;
+
+	if (cgroup_load(&s->state->cgroups, false, &cgroup, NULL) == 0)
+		fd = cgroup_open_oom(&cgroup);
+	return fd < 0 ? 0 : cargo_add(cargo, LAUNCH_OOM, fd);
+}
+
 static int collect_sockets(struct sandbox *s, struct cargo *cargo, struct error *err)
 {
 	uid_t base = s->state->uid_base;
@@ -141,6 +152,8 @@ static int collect_sockets(struct sandbox *s, struct cargo *cargo, struct error 
 		r = cargo_add(cargo, LAUNCH_SLOT, steal_fd(&s->slot));
 	if (r == 0)
 		r = cargo_add(cargo, LAUNCH_CAUSE, make_cause(s, err));
+	if (r == 0)
+		r = add_oom(s, cargo);
 	return r;
 }
 

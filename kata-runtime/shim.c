@@ -79,7 +79,8 @@ int shim_start(struct shim *shim, const struct shim_options *options, struct err
 	spawn.fds[SHIM_FD_CONTROL] = theirs;
 	spawn.fds[SHIM_FD_LOG] = log;
 	spawn.fds[SHIM_FD_SHARED] = options->shared;
-	spawn.fd_count = SHIM_FD_SHARED + 1;
+	spawn.fds[SHIM_FD_EXIT] = options->exit;
+	spawn.fd_count = SHIM_FD_EXIT + 1;
 	pid = spawn_run(&spawn, err);
 	if (pid < 0) {
 		fd_close(&shim->control);

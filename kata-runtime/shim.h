@@ -29,6 +29,7 @@ struct shim_options {
 	const struct wire_strings *args; /* shown as its command line */
 	int stdio[3];                    /* borrowed; a terminal's slave three times */
 	int shared;                      /* SID/client */
+	int exit;                        /* SID/exit; -1: of an exec */
 	int netns, pidns;                /* to join; -1: a new one */
 	const struct cgroup *cgroup;     /* joined by it; NULL: none */
 	bool debug;

@@ -142,7 +142,9 @@ static int prepare(struct shim_params *params, struct stdio *stdio, uv_loop_t *l
 
 int main(int argc, char **argv)
 {
-	struct shim_params params = { .socket = "/proxy.sock", .control = SHIM_FD_CONTROL };
+	struct shim_params params = { .socket = "/proxy.sock",
+				      .exit = SHIM_FD_EXIT,
+				      .control = SHIM_FD_CONTROL };
 	struct stdio stdio;
 	struct error err;
 	uv_loop_t loop;

@@ -10,7 +10,10 @@
 #include "kata-shim/shim.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
@@ -350,6 +353,16 @@ static void on_room(struct session *session, unsigned stream)
 		stdio_read(shim->stdio);
 }
 
+/* For those who ask later why the container ended; what is not written is not told. */
+static void record_exit(const struct shim *shim)
+{
+	char text[48];
+	int n = snprintf(text, sizeof(text), "%d %" PRId64 "\n", shim->code, deadline_now_ms());
+
+	if (write(shim->params->exit, text, (size_t)n) != n)
+		log_warning("the exit code was not recorded", KV("code", shim->code));
+}
+
 static void on_event(struct session *session, const struct frame *frame)
 {
 	struct shim *shim = session->owner;
@@ -365,6 +378,7 @@ static void on_event(struct session *session, const struct frame *frame)
 	if (body->handle == shim->params->handle &&
 	    drain_exit(&shim->drain, body->stdout_end, body->stderr_end)) {
 		shim->code = (int)body->code;
+		record_exit(shim);
 		log_info("process ended", KV("code", body->code));
 	} else {
 		log_warning("an EXIT came that is not ours", KV("handle", body->handle));

@@ -22,6 +22,7 @@ struct shim_params {
 	bool terminal;      /* descriptors 0 to 2 are its terminal */
 	bool relay;         /* questions to the name server are answered, see relay.h */
 	bool controlling;   /* and it is our controlling one: its hangup arrives as SIGHUP */
+	int exit;           /* gets "CODE MONOTONIC_MS" when the process has ended; borrowed */
 	int control;        /* gets DONE or FAILED, then is closed; shim_run() takes it */
 	int signals;        /* signals_open()'s; borrowed */
 };

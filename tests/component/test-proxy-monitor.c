@@ -274,11 +274,11 @@ Test(monitor, drops_its_own_rights)
 		cr_assert_neq(namespace_of(pid, own[i]), namespace_of(getpid(), own[i]), "%s",
 			      own[i]);
 	/*
-	 * /dev/null three times, control, log, signalfd, cause file, orders; its program, cause
-	 * pipe, park; and what the next worker gets: log, clients, console, two stderr, four logs,
+	 * /dev/null three times, control, log, signalfd, cause file, oom file, orders; its program,
+	 * cause pipe, park; and what the next worker gets: log, clients, console, two stderr, four logs,
 	 * the cause pipe's other end, and that of park.
 	 */
-	cr_assert_eq(count_fds(pid), 22, "%s", fds_of(pid, 1024));
+	cr_assert_eq(count_fds(pid), 23, "%s", fds_of(pid, 1024));
 }
 
 Test(monitor, gives_qemu_exactly_its_row)
@@ -733,6 +733,28 @@ static void die(const struct death *death)
 Test(monitor, qemu_is_killed)
 {
 	die(&(struct death){ "qemu", "qemu signal 9\n", "the VM ended: qemu signal 9" });
+}
+
+static void count_oom(const char *text)
+{
+	cr_assert(pwrite(launcher.oom, text, strlen(text), 0) == (ssize_t)strlen(text));
+}
+
+Test(monitor, tells_that_the_hosts_kernel_killed)
+{
+	count_oom("low 0\noom 2\noom_kill 2\noom_group_kill 0\n");
+	launch(&sleepers);
+	commit();
+	count_oom("low 0\noom 3\noom_kill 3\noom_group_kill 0\n");
+	cr_assert(kill(child("qemu"), SIGKILL) == 0);
+	cr_assert(launcher_wait(&launcher) >= 0);
+	assert_cause("qemu signal 9\nhost oom 1\nreason the VM ended: qemu signal 9\n");
+}
+
+Test(monitor, what_the_hosts_kernel_killed_before_is_not_told)
+{
+	count_oom("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
+	die(&(struct death){ "qemu", "qemu signal 9\nreason the VM ended: qemu signal 9\n", NULL });
 }
 
 Test(monitor, virtiofsd_is_killed)

@@ -944,6 +944,42 @@ Test(worker, tells_clients_that_wait_for_the_agent)
 	peer_fini(&client);
 }
 
+/* What QEMU warned of before does not hide what the exit status tells. */
+Test(worker, knows_a_panic_of_a_qemu_that_prints)
+{
+	static const char *const panic = "Kernel panic - not syncing: sysrq";
+	static const struct {
+		const char *before, *after, *console, *words;
+	} cases[] = {
+		{ "qemu: warning: a\n", "", "", "the VM ended: guest panic" },
+		{ "qemu: warning: a\n", "qemu: warning: b\n", panic,
+		  "the VM ended: guest panic: console: Kernel panic - not syncing: sysrq" },
+		{ "", "qemu: cannot go on\n", "",
+		  "the VM ended: qemu exited 1: qemu: qemu: cannot go on" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fake_peer client;
+
+		if (i > 0) {
+			tear_down();
+			set_up();
+		}
+		if (cases[i].before[0] != '\0') {
+			say(rig.qemu, cases[i].before);
+			await_text(LOG_OF_QEMU, "warning: a");
+		}
+		agent_up();
+		client = client_ready();
+		say(rig.console, cases[i].console);
+		say(rig.qemu, cases[i].after);
+		say(rig.cause, "qemu exited 1\n");
+		cr_assert_str_eq(peer_expect_close(&client, 0, CLOSE_VM_ENDED), cases[i].words);
+		cr_assert_eq(worker_end(), 0);
+		peer_fini(&client);
+	}
+}
+
 Test(worker, blames_virtiofsd)
 {
 	struct fake_peer client;

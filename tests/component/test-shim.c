@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -28,13 +29,14 @@
 #include "tests/fake/fake-agent.h"
 
 enum { SHIM_UID = 70002, PATIENCE_MS = 60000, SKIPPED = 77 };
-enum { MIB = 1024 * 1024 };
+enum { MIB = 1024 * 1024, FDS = SHIM_FD_EXIT + 1 };
 
 /* A shim, what it talks to, and what has passed through its stdio. */
 static struct rig {
 	struct fake_agent agent;
 	pid_t pid;
 	int control, log;
+	int exit;   /* what the shim records */
 	int status; /* of waitpid, when ended */
 	bool ended;
 	int in, out[3]; /* our ends: writer of stdin, readers of stdout (1) and stderr (2); or -1 */
@@ -92,20 +94,20 @@ static const char *program(void)
 	return path;
 }
 
-/* In the child: descriptors 0 to 5 in place, then exec. */
-static void become_shim(const int fds[6])
+/* In the child: descriptors 0 to 6 in place, then exec. */
+static void become_shim(const int fds[FDS])
 {
 	char uid[32];
 	char *argv[] = { "/bin/sleep", "1000", NULL };
 	char *env[] = { uid,          "KATA_SANDBOX=sb", "KATA_CONTAINER=ct",
 			"KATA_EXEC=", "KATA_DEBUG=1",    "ASAN_OPTIONS=detect_leaks=0",
 			NULL };
-	int moved[6];
+	int moved[FDS];
 
 	snprintf(uid, sizeof(uid), "KATA_UID=%d", SHIM_UID);
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < FDS; i++)
 		moved[i] = fds[i] >= 0 ? fcntl(fds[i], F_DUPFD_CLOEXEC, 100) : -1;
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < FDS; i++) {
 		close(i);
 		if (moved[i] >= 0)
 			dup2(moved[i], i);
@@ -121,6 +123,7 @@ static void start(int stdin_fd, int stdout_fd, int stderr_fd)
 	char log[] = "/tmp/test-shim-log-XXXXXX";
 	int pair[2], shared;
 
+	rig.exit = memfd_create("exit", MFD_CLOEXEC);
 	rig.log = mkostemp(log, O_APPEND | O_CLOEXEC);
 	unlink(log);
 	check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
@@ -135,7 +138,8 @@ static void start(int stdin_fd, int stdout_fd, int stderr_fd)
 	}
 	check(rig.pid >= 0);
 	if (rig.pid == 0)
-		become_shim((int[]){ stdin_fd, stdout_fd, stderr_fd, pair[1], rig.log, shared });
+		become_shim((int[]){ stdin_fd, stdout_fd, stderr_fd, pair[1], rig.log, shared,
+				     rig.exit });
 	close(pair[1]);
 	close(shared);
 	if (stdin_fd >= 0)
@@ -270,6 +274,19 @@ static void attach(bool terminal)
 	await_attached();
 }
 
+/* What it has recorded of its process's end; -1: nothing. */
+static void expect_recorded(int code)
+{
+	long long ms = 0, now = deadline_now_ms();
+	char text[64] = "";
+	int recorded = -1;
+
+	check(pread(rig.exit, text, sizeof(text) - 1, 0) >= 0);
+	sscanf(text, "%d %lld", &recorded, &ms);
+	check(recorded == code, ": \"%s\" is recorded", text);
+	check(code < 0 || (ms <= now && ms > now - PATIENCE_MS), ": at %lld of %lld", ms, now);
+}
+
 /* EXIT, and the shim follows with this code and says goodbye. */
 static void expect_exit(uint32_t code)
 {
@@ -278,6 +295,7 @@ static void expect_exit(uint32_t code)
 	check(WIFEXITED(rig.status) && WEXITSTATUS(rig.status) == (int)code, ": status %x",
 	      rig.status);
 	check(rig.agent.exit_acknowledged);
+	expect_recorded((int)code);
 	check(rig.agent.close_reason == CLOSE_DONE);
 }
 
@@ -691,6 +709,7 @@ static void vm_ended(void)
 	pump_for(300); /* what is here is written before the end */
 	read_rest();
 	expect_status(137);
+	expect_recorded(-1);
 	expect_log("the VM ended: qemu: exited 1");
 }
 

@@ -87,6 +87,7 @@ void launcher_start(struct launcher *l, bool pidns, int extra)
 	l->qmp = listen_in(l->dir, "qmp.sock");
 	l->orders = listen_in(l->dir, "monitor.sock");
 	l->cause = memfd_create("cause", MFD_CLOEXEC);
+	l->oom = memfd_create("oom", MFD_CLOEXEC);
 	for (int i = 0; i < LOG_OF_COUNT; i++)
 		l->logs[i] = memfd_create("log", MFD_CLOEXEC);
 	cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
@@ -119,9 +120,10 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 {
 	static char sandbox[] = "test";
 	static const char *const names[] = {
-		LAUNCH_QEMU,     LAUNCH_KERNEL,        LAUNCH_INITRD,    LAUNCH_QMP,
-		LAUNCH_CLIENTS,  LAUNCH_CAUSE,         LAUNCH_LOG_AGENT, LAUNCH_LOG_CONSOLE,
-		LAUNCH_LOG_QEMU, LAUNCH_LOG_VIRTIOFSD, LAUNCH_MONITOR,   LAUNCH_VIRTIOFSD,
+		LAUNCH_QEMU,      LAUNCH_KERNEL,        LAUNCH_INITRD,    LAUNCH_QMP,
+		LAUNCH_CLIENTS,   LAUNCH_CAUSE,         LAUNCH_LOG_AGENT, LAUNCH_LOG_CONSOLE,
+		LAUNCH_LOG_QEMU,  LAUNCH_LOG_VIRTIOFSD, LAUNCH_MONITOR,   LAUNCH_OOM,
+		LAUNCH_VIRTIOFSD,
 	};
 	struct msg_launch_fd fd_names[ARRAY_SIZE(names)];
 	struct msg_launch launch = {
@@ -134,7 +136,7 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 		.qemu_args = { (char **)vm->qemu_args, count(vm->qemu_args) },
 		.virtiofsd_args = { (char **)vm->virtiofsd_args, count(vm->virtiofsd_args) },
 		.fds = fd_names,
-		.n_fds = vm->virtiofsd != NULL ? 12 : 11,
+		.n_fds = vm->virtiofsd != NULL ? 13 : 12,
 	};
 	int fds[] = { open_input(vm->qemu),
 		      open_input(vm->kernel),
@@ -147,6 +149,7 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 		      l->logs[LOG_OF_QEMU],
 		      l->logs[LOG_OF_VIRTIOFSD],
 		      l->orders,
+		      l->oom,
 		      vm->virtiofsd != NULL ? open_input(vm->virtiofsd) : -1 };
 	int r;
 
@@ -156,7 +159,7 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 			deadline_in_ms(LAUNCHER_MS), err);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
-	fd_close(&fds[11]);
+	fd_close(&fds[12]);
 	fd_close(&l->listen);
 	fd_close(&l->qmp);
 	fd_close(&l->orders);

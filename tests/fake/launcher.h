@@ -28,7 +28,7 @@ struct launcher {
 	bool share_mknod; /* LAUNCH's, to be set before it is sent */
 	uid_t uid_base;   /* another one in each test process */
 	int control;
-	int cause;
+	int cause, oom;
 	int logs[LOG_OF_COUNT];
 	char dir[64];            /* holds proxy.sock, qmp.sock and monitor.sock */
 	int listen, qmp, orders; /* passed with LAUNCH; closed here then */

@@ -180,7 +180,7 @@ sum_of() {
 	expect 0 runtime kill guest KILL
 	same "$(exit_code guest)" 137
 	expect 0 runtime why guest
-	same "${lines[0]}" 'operator: signal 9 (SIGKILL)'
+	same "${lines[0]}" 'operator: signal 9 (SIGKILL); container exited 137'
 }
 
 # memory_cgroup PID: the directory, where there is that controller, and its limit's file.
