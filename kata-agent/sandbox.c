@@ -2,6 +2,7 @@
 #include "kata-agent/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/deadline.h"
 #include "common/log.h"
 #include "common/process.h"
@@ -80,6 +82,15 @@ int sandbox_prepare(struct agent *agent, const struct msg_create_sandbox *wanted
 	return 0;
 }
 
+/* With virtio_fs_cache = "always" the guest never asks for a name again that it knows. */
+static void forget_names(void)
+{
+	CLEANUP(fd_close) int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0 && write(fd, "2", 1) != 1)
+		return; /* then they go with the memory they need */
+}
+
 /* In a child, which is reaped as any and holds none of our descriptors: the host may not answer. */
 void sandbox_let_go(const struct agent *agent, const char *container)
 {
@@ -94,9 +105,8 @@ void sandbox_let_go(const struct agent *agent, const char *container)
 	close_range(0, ~0U, 0);
 	alarm(LET_GO_S);
 	/* The host takes the files away once the removal is answered: perhaps not at once. */
-	do
-		nanosleep(&expired, NULL);
-	while (lstat(path, &st) == 0);
+	while (nanosleep(&expired, NULL) == 0 && lstat(path, &st) == 0)
+		forget_names();
 	_exit(0);
 }
 

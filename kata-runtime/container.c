@@ -412,7 +412,7 @@ static int lock_by_force(const struct store *store, const char *sid, struct stor
 		if (r != -ETIMEDOUT || deadline_left_ms(deadline) == 0)
 			return r;
 		if (store_lock_holder(store, sid, &holder, NULL) != 1) {
-			/* Who has just got it has not said so yet; of anybody else nothing comes. */
+			/* Who has just got it has not said so yet; nobody else says nothing. */
 			if (++unknown > 1)
 				return r;
 		} else if (holder.held_ms >= STORE_HOLDER_OLD_MS) {

@@ -275,8 +275,8 @@ Test(monitor, drops_its_own_rights)
 			      own[i]);
 	/*
 	 * /dev/null three times, control, log, signalfd, cause file, oom file, orders; its program,
-	 * cause pipe, park; and what the next worker gets: log, clients, console, two stderr, four logs,
-	 * the cause pipe's other end, and that of park.
+	 * cause pipe, park; and what the next worker gets: log, clients, console, two stderr, four
+	 * logs, the cause pipe's other end, and that of park.
 	 */
 	cr_assert_eq(count_fds(pid), 23, "%s", fds_of(pid, 1024));
 }
@@ -416,7 +416,7 @@ Test(monitor, starts_a_crashed_worker_again)
 		assert_powerless(worker, launcher.uid_base + UID_PROXY);
 		cr_assert_str_eq(fds_of(worker, 15), "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 ");
 	}
-	cr_assert_eq(count_fds(launcher.monitor), 21); /* without the control socket */
+	cr_assert_eq(count_fds(launcher.monitor), 22); /* without the control socket */
 	cr_assert(child("qemu") > 0 && child("virtiofsd") > 0);
 	cr_assert(kill(launcher.monitor, SIGTERM) == 0 && launcher_wait(&launcher) == 0);
 	cr_assert_str_eq(launcher_read(launcher.cause), "operator\n");
@@ -477,7 +477,7 @@ Test(monitor, changes_its_worker_on_order)
 	cr_assert_str_eq(err.text, "COMMIT with 1 descriptors is no order");
 	cr_assert(order(MSG_RESTART, -1, &err) < 0);
 	cr_assert_eq(child("kata-proxy"), worker);
-	cr_assert_eq(count_fds(launcher.monitor), 21);
+	cr_assert_eq(count_fds(launcher.monitor), 22);
 }
 
 /* --- the root and the share ------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /*
- * Tracing: see traced.h. Used by crash-points.c, kill-matrix.c and state-faults.c. Children of the program run
- * untraced, as they do after a real crash. amd64 only, like the program.
+ * Tracing: see traced.h. Used by crash-points.c, kill-matrix.c and state-faults.c. Children of the
+ * program run untraced, as they do after a real crash. amd64 only, like the program.
  */
 #include "tests/crash/traced.h"
 

@@ -91,24 +91,6 @@ sum_of() {
 	rm "$work/input" "$work/exec.out" "$work/crashed/out"
 }
 
-@test "kata-runtime: killed at 20 system calls of four verbs, with real VMs" {
-	expect 0 timeout 600 "$KATA_BUILD/tests/crash/crash-points" --sample 5 --config "$config" \
-		--rootfs "$base/rootfs" create exec kill delete
-	has_not "$output" 'not ok'
-	same "$(grep -c '^ok' <<<"$output")" 4
-}
-
-@test "every process: killed, stopped and made to fault at 21 moments, with real VMs" {
-	[[ -z ${KATA_TEST_LINK:-} ]] || skip 'the link makes no difference to it'
-	# The guest panics at an interrupt that it does not know: its agent cannot be killed from outside.
-	jq '.hypervisor.kernel_params = "unknown_nmi_panic"' "$config" >"$work/panic.json"
-	expect 0 timeout 900 "$KATA_BUILD/tests/crash/kill-matrix" --config "$work/panic.json" \
-		--rootfs "$base/rootfs"
-	has_not "$output" 'not ok'
-	same "$(grep -c '^ok' <<<"$output")" 16
-	has "$output" '# 21 cells'
-}
-
 @test "why: a killed QEMU is no success, and is named; gc: what nobody needs goes" {
 	bundle victim sleep 1000
 	start victim

@@ -165,24 +165,29 @@ holds_device() {
 }
 
 @test "the files of a member that is deleted are let go, while the machine lives" {
-	local device
+	local device cache from=$config
 
 	vm_only
-	first p1
 	mkdir -p "$work/volume"
-	mount -t tmpfs tmpfs "$work/volume"
-	device=$(stat -c %d "$work/volume")
-	echo text >"$work/volume/file"
-	member_bundle m1 p1 sh -c 'cat /data/file; sleep 1000'
-	edit m1 --arg dir "$work/volume" '.mounts += [{ destination: "/data", type: "bind",
-		source: $dir, options: ["rbind"] }]'
-	start m1
-	eventually 20 grep -q text "$work/m1/out"
-	holds_device "$device"
-	runtime delete --force m1
-	umount "$work/volume"
-	eventually 20 not holds_device "$device"
-	expect 0 runtime exec p1 true
+	for cache in auto always; do
+		config=$work/$cache.json
+		jq --arg cache "$cache" '.hypervisor.virtio_fs_cache = $cache' "$from" >"$config"
+		first p1
+		mount -t tmpfs tmpfs "$work/volume"
+		device=$(stat -c %d "$work/volume")
+		echo text >"$work/volume/file"
+		member_bundle m1 p1 sh -c 'cat /data/file; sleep 1000'
+		edit m1 --arg dir "$work/volume" '.mounts += [{ destination: "/data", type: "bind",
+			source: $dir, options: ["rbind"] }]'
+		start m1
+		eventually 20 grep -q text "$work/m1/out"
+		holds_device "$device"
+		runtime delete --force m1
+		umount "$work/volume"
+		eventually 20 not holds_device "$device"
+		expect 0 runtime exec p1 true
+		runtime delete --force p1
+	done
 }
 
 @test "exec, kill, pause and update are of one member" {
