@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/str.h"
+#include "kata-runtime/assets.h"
 #include "kata-runtime/cause.h"
 #include "kata-runtime/cli.h"
 #include "kata-runtime/container.h"
@@ -103,8 +104,71 @@ int cmd_state(const struct cli *cli, int argc, char **argv, struct error *err)
 struct listing {
 	const struct store *store;
 	bool json, quiet;
+	const struct config *config; /* NULL, or also what a VM is made of is shown */
 	struct json_object *array;
 };
+
+static struct json_object *make_assets(const char *(*path)(const void *of, enum state_asset asset),
+				       const void *of)
+{
+	struct json_object *o = json_object_new_object();
+
+	for (enum state_asset i = 0; i < STATE_ASSETS; i++) {
+		struct json_object *asset = json_object_new_object();
+		char name[32];
+
+		snprintf(name, sizeof(name), "%sAsset", asset_name(i));
+		add_text(asset, "path", path(of, i));
+		json_object_object_add(o, name, asset);
+	}
+	return o;
+}
+
+static const char *current_path(const void *of, enum state_asset asset)
+{
+	return ((const struct state *)of)->asset_path[asset];
+}
+
+static const char *latest_path(const void *of, enum state_asset asset)
+{
+	return asset_path(of, asset);
+}
+
+/* The members that Kata adds. */
+static struct json_object *make_full(const struct listing *listing, const struct state *state)
+{
+	struct json_object *o = make_state(listing->store, state);
+	struct json_object *stale;
+
+	if (listing->config == NULL)
+		return o;
+	stale = json_object_new_array();
+	for (enum state_asset i = 0; i < STATE_ASSETS; i++)
+		if (asset_is_stale(state, listing->config, i))
+			json_object_array_add(stale, json_object_new_string(asset_name(i)));
+	json_object_object_add(o, "currentHypervisor", make_assets(current_path, state));
+	json_object_object_add(o, "latestHypervisor", make_assets(latest_path, listing->config));
+	json_object_object_add(o, "staleAssets", stale);
+	return o;
+}
+
+static void print_assets(const struct listing *listing, const struct state *state)
+{
+	const struct config *config = listing->config;
+	const char *comma = "";
+
+	for (enum state_asset i = 0; i < STATE_ASSETS; i++)
+		printf(" %-30s", state->asset_path[i][0] != '\0' ? state->asset_path[i] : "-");
+	printf(" %-30s %-30s ", asset_path(config, ASSET_KERNEL), asset_path(config, ASSET_IMAGE));
+	for (enum state_asset i = 0; i < STATE_ASSETS; i++) {
+		if (!asset_is_stale(state, config, i))
+			continue;
+		printf("%s%s", comma, asset_name(i));
+		comma = ",";
+	}
+	if (comma[0] == '\0')
+		printf("-");
+}
 
 static int list_one(const char *id, const char *sid, const struct state *state,
 		    const struct error *why, void *userdata)
@@ -118,11 +182,14 @@ static int list_one(const char *id, const char *sid, const struct state *state,
 	} else if (listing->quiet) {
 		printf("%s\n", id);
 	} else if (listing->json) {
-		json_object_array_add(listing->array, make_state(listing->store, state));
+		json_object_array_add(listing->array, make_full(listing, state));
 	} else {
 		owner_name(state, owner, sizeof(owner));
-		printf("%-24s %-10d %-10s %-40s %-30s %s\n", id, shown_pid(state),
+		printf("%-24s %-10d %-10s %-40s %-30s %s", id, shown_pid(state),
 		       container_status_name(state), state->bundle, state->created, owner);
+		if (listing->config != NULL)
+			print_assets(listing, state);
+		printf("\n");
 	}
 	return 0;
 }
@@ -130,12 +197,15 @@ static int list_one(const char *id, const char *sid, const struct state *state,
 int cmd_list(const struct cli *cli, int argc, char **argv, struct error *err)
 {
 	CLEANUP(cli_list_free) struct cli_list words = { 0 };
+	CLEANUP(config_fini) struct config config = { 0 };
 	const char *format = "table";
 	struct listing listing = { 0 };
-	bool help = false;
+	bool help = false, all = false;
 	const struct cli_option options[] = {
 		{ "format", 'f', CLI_TEXT, &format, "table or json" },
 		{ "quiet", 'q', CLI_FLAG, &listing.quiet, "ids only" },
+		{ "kata-all", 0, CLI_FLAG, &all,
+		  "also what each VM is made of, and what of that is stale" },
 		{ "help", 'h', CLI_FLAG, &help, "print this" },
 	};
 	struct store store;
@@ -153,14 +223,18 @@ int cmd_list(const struct cli *cli, int argc, char **argv, struct error *err)
 				 "list: no word is taken, and --format is table or json");
 	listing.json = str_eq(format, "json");
 	r = store_open(&store, cli->root, NULL, false, err);
+	if (r == 0 && all)
+		r = config_load(cli->config_file, &config, err);
 	if (r < 0)
 		return r;
 	listing.store = &store;
+	listing.config = all ? &config : NULL;
 	if (listing.json)
 		listing.array = json_object_new_array();
 	else if (!listing.quiet)
-		printf("%-24s %-10s %-10s %-40s %-30s %s\n", "ID", "PID", "STATUS", "BUNDLE",
-		       "CREATED", "OWNER");
+		printf("%-24s %-10s %-10s %-40s %-30s %s%s\n", "ID", "PID", "STATUS", "BUNDLE",
+		       "CREATED", "OWNER",
+		       all ? " HYPERVISOR KERNEL IMAGE LATEST-KERNEL LATEST-IMAGE STALE" : "");
 	r = store_list(&store, list_one, &listing, err);
 	if (listing.json && !listing.quiet)
 		return print_json(listing.array, JSON_C_TO_STRING_PLAIN, r < 0 ? NULL : err);

@@ -146,6 +146,12 @@ static struct json_object *value_of(const struct config *config, const struct co
 	return NULL;
 }
 
+void config_print_paths(FILE *out)
+{
+	fprintf(out, "%s/configuration.json\n%s/configuration.json\n%s/configuration.d/*.json\n",
+		KATA_SYSCONFDIR, KATA_DEFAULTSDIR, KATA_SYSCONFDIR);
+}
+
 void config_print(const struct config *config, FILE *out)
 {
 	CLEANUP(json_freep) struct json_object *document = json_object_new_object();

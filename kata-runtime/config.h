@@ -112,6 +112,9 @@ int config_annotate(struct config *config, const struct spec_pair *annotations, 
 
 void config_fini(struct config *config);
 
+/* Writes where the files are, one a line: the first of two that is there, and what goes over it. */
+void config_print_paths(FILE *out);
+
 /* Writes every key with its value as this program understood it, as JSON without comments. */
 void config_print(const struct config *config, FILE *out);
 

@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "common/process.h"
 #include "common/str.h"
+#include "kata-runtime/assets.h"
 #include "kata-runtime/cause.h"
 #include "kata-runtime/cgroup.h"
 #include "kata-runtime/config.h"
@@ -293,6 +294,8 @@ static int copy_sandbox(struct state *state, const struct state *sandbox, struct
 	state->uid_slot = sandbox->uid_slot;
 	state->uid_base = sandbox->uid_base;
 	state->seccomp_log = sandbox->seccomp_log;
+	if (assets_copy(state, sandbox, err) < 0)
+		return -ENOMEM;
 	return state_set_agent_link(state, sandbox->agent_link, sandbox->agent_link_reason, err);
 }
 
@@ -343,8 +346,8 @@ static int record(struct creation *c, const char *id, struct error *err)
 	state->cpu_quota = limits.cpu_quota;
 	state->cpu_period = limits.cpu_period;
 	c->on_disk = true;
-	if (c->pod.member)
-		r = copy_sandbox(state, &c->pod.sandbox, err);
+	r = c->pod.member ? copy_sandbox(state, &c->pod.sandbox, err)
+			  : assets_note(state, &c->config, err);
 	if (r == 0)
 		r = store_write_state(&c->store, state, err);
 	if (r == 0)

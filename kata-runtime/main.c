@@ -91,7 +91,8 @@ static int print_help(const struct cli_option *options, size_t count)
 static int find_verb(int argc, char **argv)
 {
 	static const char *const with_value[] = { "--root",     "--log",         "--log-format",
-						  "--rootless", "--kata-config", "--criu" };
+						  "--rootless", "--kata-config", "--criu",
+						  "--config" };
 	int i = 1;
 
 	while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0') {
@@ -161,7 +162,7 @@ static int take_rights(const struct verb *verb, struct cli *cli, struct error *e
 int main(int argc, char **argv)
 {
 	const char *log_format = "text", *rootless = "auto", *criu;
-	bool version = false, help = false, unused;
+	bool version = false, help = false, paths = false, unused;
 	struct cli cli = { 0 };
 	struct error err = { 0 };
 	const struct cli_option options[] = {
@@ -173,6 +174,10 @@ int main(int argc, char **argv)
 		  "cgroupsPath is slice:prefix:name; systemd makes it" },
 		{ "rootless", 0, CLI_TEXT, &rootless, "true: go on where a cgroup cannot be made" },
 		{ "kata-config", 0, CLI_TEXT, &cli.config_file, "read this configuration only" },
+		{ "config", 0, CLI_TEXT, &cli.config_file, "the same, as later releases call it" },
+		{ "kata-show-default-config-paths", 0, CLI_FLAG, &paths,
+		  "print where configurations are looked for" },
+		{ "show-default-config-paths", 0, CLI_FLAG, &paths, "the same" },
 		{ "criu", 0, CLI_TEXT, &criu, "accepted, without meaning here" },
 		{ "no-color", 0, CLI_FLAG, &unused, "accepted, without meaning here" },
 		{ "version", 'v', CLI_FLAG, &version, "print the version" },
@@ -191,6 +196,10 @@ int main(int argc, char **argv)
 		r = check_globals(&cli, log_format, rootless, &err);
 	if (r == 0 && (version || (at < argc && str_eq(argv[at], "version"))))
 		return print_version();
+	if (r == 0 && paths) {
+		config_print_paths(stdout);
+		return EXIT_SUCCESS;
+	}
 	if (r == 0 && (help || at == argc || str_eq(argv[at], "help")))
 		return print_help(options, ARRAY_SIZE(options));
 	if (r < 0) {

@@ -42,6 +42,12 @@ static const struct {
 	{ "systemd_slice", offsetof(struct state, systemd_slice), true },
 	{ "agent_link", offsetof(struct state, agent_link), true },
 	{ "agent_link_reason", offsetof(struct state, agent_link_reason), true },
+	{ "hypervisor", offsetof(struct state, asset_path[ASSET_HYPERVISOR]), true },
+	{ "hypervisor_file", offsetof(struct state, asset_file[ASSET_HYPERVISOR]), true },
+	{ "kernel", offsetof(struct state, asset_path[ASSET_KERNEL]), true },
+	{ "kernel_file", offsetof(struct state, asset_file[ASSET_KERNEL]), true },
+	{ "image", offsetof(struct state, asset_path[ASSET_IMAGE]), true },
+	{ "image_file", offsetof(struct state, asset_file[ASSET_IMAGE]), true },
 };
 
 static char **text_at(const struct state *state, size_t i)

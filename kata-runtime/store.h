@@ -55,6 +55,8 @@ struct process_ref {
 	uint64_t start_ticks;
 };
 
+enum state_asset { ASSET_HYPERVISOR, ASSET_KERNEL, ASSET_IMAGE, STATE_ASSETS };
+
 /* What state.json holds. Strings are "" when unset, never NULL, after state_init(). */
 struct state {
 	char *id;
@@ -76,6 +78,8 @@ struct state {
 	char *systemd_slice;
 	char *agent_link; /* its name, and why it was chosen */
 	char *agent_link_reason;
+	/* What the VM is made of, and which file that was: see assets.h. "": not known. */
+	char *asset_path[STATE_ASSETS], *asset_file[STATE_ASSETS];
 	char *netns;           /* path to join; "": the shim's own */
 	uint32_t owner;        /* uid of who created it */
 	uint64_t memory_limit; /* bytes; 0: none */

@@ -100,8 +100,12 @@ no_container() {
 	same "$(stat -c '%u %g' "$work/out/made")" '2013265927 2013265928'
 }
 
+# A program of its own, or with docker-ce a plugin.
 compose() {
-	timeout -k 5 120 docker-compose --project-name demo --file "$work/compose.yaml" "$@" 3>&-
+	local -a program=(docker-compose)
+
+	type -P docker-compose >/dev/null || program=(docker compose)
+	timeout -k 5 120 "${program[@]}" --project-name demo --file "$work/compose.yaml" "$@" 3>&-
 }
 
 @test "docker compose: two services find each other by name, and end in order" {

@@ -93,6 +93,14 @@ inside_as_root() {
 	same "$stderr" ''
 }
 
+@test "where the configuration is looked for" {
+	vm_only
+	expect 0 runtime --kata-show-default-config-paths
+	has "${lines[0]}" /kata-containers/configuration.json
+	has "${lines[1]}" /kata-containers/configuration.json
+	same "$(runtime --show-default-config-paths)" "$output"
+}
+
 @test "an unknown verb and an unknown option are refused by name" {
 	vm_only
 	expect 1 runtime frobnicate
@@ -264,6 +272,16 @@ inside_as_root() {
 	same "$output" main
 	expect 0 runtime list --format json
 	same "$(jq -r '.[] | [.id, .status] | join(" ")' <<<"$output")" 'main running'
+	has_vm || return 0
+	expect 0 runtime list --kata-all
+	has "${lines[0]}" HYPERVISOR KERNEL IMAGE LATEST-KERNEL LATEST-IMAGE STALE
+	has "${lines[1]}" /usr/bin/qemu-system-x86_64 ' -'
+	expect 0 runtime list --kata-all --format json
+	jq -e '.[0] | .currentHypervisor == .latestHypervisor and .staleAssets == []' <<<"$output"
+	jq '.hypervisor.kernel = "/etc/hostname"' "$config" >"$work/newer.json"
+	expect 0 runtime --config "$work/newer.json" list --kata-all --format json
+	same "$(jq -c '.[0] | [.latestHypervisor.kernelAsset.path, .staleAssets]' <<<"$output")" \
+		'["/etc/hostname",["kernel"]]'
 }
 
 @test "ps lists the processes of the container" {
