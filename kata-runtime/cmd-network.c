@@ -16,6 +16,7 @@
 #include "kata-runtime/cli.h"
 #include "kata-runtime/container.h"
 #include "kata-runtime/json.h"
+#include "kata-runtime/network-routes.h"
 #include "kata-runtime/network.h"
 
 enum { DONE_MS = 20000, LOOK_MS = 50 };
@@ -203,21 +204,41 @@ static int parse_interface(const struct json_at *at, struct wanted *ret, struct 
 }
 
 /* "-" is standard input. */
-static int read_interface(const char *path, struct wanted *ret, struct error *err)
+static int read_document(const char *path, struct json_object **ret, struct error *err)
 {
-	CLEANUP(json_freep) struct json_object *object = NULL;
 	CLEANUP(freep) char *text = NULL;
-	struct json_at root;
 	size_t len;
 	int r = str_eq(path, "-") ? json_read_fd(STDIN_FILENO, "standard input", &text, &len, err)
 				  : json_read_file(path, &text, &len, err);
 
-	if (r == 0)
-		r = json_parse(path, text, len, false, &object, err);
+	return r < 0 ? r : json_parse(path, text, len, false, ret, err);
+}
+
+static int read_interface(const char *path, struct wanted *ret, struct error *err)
+{
+	CLEANUP(json_freep) struct json_object *object = NULL;
+	struct json_at root;
+	int r = read_document(path, &object, err);
+
 	if (r < 0)
 		return r;
 	root = json_root(path, object);
 	return parse_interface(&root, ret, err);
+}
+
+static int update_routes(const char *path, int netns, const char *sid, struct error *err)
+{
+	CLEANUP(freep) struct network_routes *routes = calloc(1, sizeof(*routes));
+	CLEANUP(json_freep) struct json_object *object = NULL;
+	struct json_at root;
+	int r = routes == NULL ? error_set(err, ENOMEM, "routes")
+			       : read_document(path, &object, err);
+
+	if (r < 0)
+		return r;
+	root = json_root(path, object);
+	r = network_routes_parse(&root, routes, err);
+	return r < 0 ? r : network_set_routes(netns, sid, routes, err);
 }
 
 /* Where the network of the VM is: with a container of it, and with who follows it. */
@@ -288,6 +309,8 @@ static int run(const struct cli *cli, const struct verb *verb, const struct cli_
 		return r;
 	if (verb->what == LIST || verb->what == ROUTES)
 		return show(netns, sid, verb->what == ROUTES, err);
+	if (verb->what == UPDATE)
+		return update_routes(words->items[2], netns, sid, err);
 	if (verb->file)
 		r = read_interface(words->items[2], &wanted, err);
 	else if (str_format(wanted.name, sizeof(wanted.name), "%s", words->items[2]) < 0)
@@ -319,7 +342,8 @@ int cmd_network(const struct cli *cli, int argc, char **argv, struct error *err)
 		printf("usage: kata-runtime network list|routes ID\n"
 		       "       kata-runtime network add|remove ID INTERFACE\n"
 		       "       kata-runtime kata-network list-ifaces|list-routes ID\n"
-		       "       kata-runtime kata-network add-iface|del-iface ID FILE\n\n"
+		       "       kata-runtime kata-network add-iface|del-iface|update-routes ID "
+		       "FILE\n\n"
 		       "ID is a container's or a sandbox's. FILE, or \"-\" for standard input, has "
 		       "an\n"
 		       "interface as list prints it.\n");
@@ -339,9 +363,5 @@ int cmd_network(const struct cli *cli, int argc, char **argv, struct error *err)
 				 wanted == 2  ? ""
 				 : verb->file ? " and a file"
 					      : " and an interface");
-	if (verb->what == UPDATE)
-		return error_say(err, ENOTSUP,
-				 "update-routes: a VM has the routes of its network namespace, and "
-				 "follows them: change them there");
 	return run(cli, verb, &words, err);
 }

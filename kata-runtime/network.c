@@ -28,6 +28,7 @@
 #include "common/process.h"
 #include "common/str.h"
 #include "kata-runtime/network-host.h"
+#include "kata-runtime/network-routes.h"
 #include "kata-runtime/network-scan.h"
 #include "kata-runtime/network-tap.h"
 
@@ -53,7 +54,7 @@ void network_taps_close(struct network_taps *taps)
 
 /* --- the child ------------------------------------------------------------------------------ */
 
-enum task_kind { TASK_JOIN, TASK_CLEAN, TASK_LOOK, TASK_APART };
+enum task_kind { TASK_JOIN, TASK_CLEAN, TASK_LOOK, TASK_APART, TASK_ROUTES };
 
 struct task {
 	enum task_kind kind;
@@ -63,6 +64,7 @@ struct task {
 	const char *name;
 	const uint8_t *mac;
 	bool apart;
+	const struct network_routes *routes; /* TASK_ROUTES */
 };
 
 static int child_join(struct netlink *netlink, const struct task *task, struct network *network,
@@ -138,6 +140,8 @@ static int child_work(struct netlink *netlink, const struct task *task, struct n
 	r = network_scan(netlink, task->sid, network, err);
 	if (r == 0 && task->kind == TASK_JOIN)
 		r = child_join(netlink, task, network, taps, err);
+	if (r == 0 && task->kind == TASK_ROUTES)
+		r = network_routes_replace(netlink, network, task->routes, err);
 	return r;
 }
 
@@ -335,6 +339,13 @@ int network_set_apart(int netns, const char *name, const uint8_t *mac, bool apar
 	const struct task task = { .kind = TASK_APART, .name = name, .mac = mac, .apart = apart };
 
 	return run_task(netns, &task, err);
+}
+
+int network_set_routes(int netns, const char *sid, const struct network_routes *routes,
+		       struct error *err)
+{
+	return run_task(netns, &(struct task){ .kind = TASK_ROUTES, .sid = sid, .routes = routes },
+			err);
 }
 
 int network_look(int netns, const char *sid, struct network **ret_network, struct error *err)

@@ -128,6 +128,11 @@ int network_look(int netns, const char *sid, struct network **ret_network, struc
 int network_set_apart(int netns, const char *name, const uint8_t *mac, bool apart,
 		      struct error *err);
 
+/* Replaces its routes: see network-routes.h. */
+struct network_routes;
+int network_set_routes(int netns, const char *sid, const struct network_routes *routes,
+		       struct error *err);
+
 /*
  * SET_NETWORK of a network, of its interfaces those with a slot; it borrows from that: free with
  * network_message_fini().

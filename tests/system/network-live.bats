@@ -307,7 +307,19 @@ try_kind() {
 	expect 1 runtime kata-network add-iface c - <<<'{ "mtu": 1500 }'
 	has "$stderr" 'a device or a name is needed'
 	expect 1 runtime kata-network update-routes c "$work/eth1.json"
-	has "$stderr" 'a VM has the routes of its network namespace'
+	has "$stderr" 'eth1.json: expected a list'
+	on_host ip route >"$work/routes.before"
+	expect 0 runtime kata-network list-routes c
+	jq '. + [{ dest: "10.95.0.0/16", gateway: "10.77.0.1", device: "eth0" }]' <<<"$output" \
+		>"$work/routes.json"
+	expect 0 runtime kata-network update-routes c "$work/routes.json"
+	shows '10.95.0.0/16 via 10.77.0.1' ip route
+	shows 'default via fd00:77::1' ip -6 route
+	expect 1 runtime kata-network update-routes c - <<<'[{ "dest": "10.95.0.1/16" }]'
+	has "$stderr" "bits beyond its network's are set"
+	expect 0 runtime kata-network update-routes c - <<<"$(jq 'del(.[-1])' "$work/routes.json")"
+	shows_not 10.95.0.0 ip route
+	diff "$work/routes.before" <(on_host ip route)
 	expect 1 runtime network list "$(sandbox c | rev)"
 	has "$stderr" 'there is no sandbox or container'
 	expect 1 runtime network remove c eth7
