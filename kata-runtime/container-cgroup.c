@@ -12,6 +12,7 @@
 #include "common/deadline.h"
 #include "common/log.h"
 #include "common/str.h"
+#include "kata-runtime/systemd-property.h"
 #include "kata-runtime/systemd.h"
 
 enum { START_MS = 30000, STOP_MS = 2000 };
@@ -47,6 +48,8 @@ int container_plan_cgroups(const struct cli *cli, const char *cgroups_path, stru
 		cgroups_path = own;
 	}
 	r = cgroup_plan(cgroups_path, state->sid, cli->rootless, ret, err);
+	if (r == 0 && cli->systemd_cgroup)
+		r = systemd_properties_check(state->annotations, state->n_annotations, err);
 	if (r == 0 && scoped)
 		r = record_scope(cgroups_path, state, ret, err);
 	return r < 0 ? r : cgroup_save(ret, &state->cgroups, err);
@@ -59,6 +62,8 @@ static int start_scope(struct state *state, struct cgroup *cgroup, pid_t pid, st
 		.slice = state->systemd_slice,
 		.container = state->id,
 		.pid = pid,
+		.annotations = state->annotations,
+		.n_annotations = state->n_annotations,
 	};
 	int r = systemd_start_scope(SYSTEMD_SOCKET, &scope, deadline_in_ms(START_MS), err);
 

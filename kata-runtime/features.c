@@ -15,6 +15,7 @@
 #include "kata-runtime/config.h"
 #include "kata-runtime/spec-mount.h"
 #include "kata-runtime/spec.h"
+#include "kata-runtime/systemd-property.h"
 
 static void add_text(struct json_object *list, const char *text)
 {
@@ -166,6 +167,7 @@ struct json_object *features_make(void)
 	json_object_object_add(o, "linux", linux_part());
 	json_object_object_add(o, "annotations", annotations());
 	json_object_array_add(unsafe, json_object_new_string(CONFIG_ANNOTATIONS));
+	json_object_array_add(unsafe, json_object_new_string(SYSTEMD_PROPERTY));
 	json_object_object_add(o, "potentiallyUnsafeConfigAnnotations", unsafe);
 	return o;
 }

@@ -19,6 +19,7 @@
 #include "common/deadline.h"
 #include "common/log.h"
 #include "common/str.h"
+#include "kata-runtime/systemd-property.h"
 
 #define DESTINATION "org.freedesktop.systemd1"
 #define MANAGER_PATH "/org/freedesktop/systemd1"
@@ -224,6 +225,57 @@ static int await_job(sd_bus *bus, sd_bus_message *reply, const char *what, int64
 
 /* --- scopes ----------------------------------------------------------------------------------- */
 
+static int append_value(sd_bus_message *m, const struct systemd_property *p)
+{
+	int r;
+
+	switch (p->type[0]) {
+	case 'b':
+		return lib.sd_bus_message_append(m, "(sv)", p->name, "b", (int)p->number);
+	case 'i':
+		return lib.sd_bus_message_append(m, "(sv)", p->name, "i", (int32_t)p->number);
+	case 'x':
+		return lib.sd_bus_message_append(m, "(sv)", p->name, "x", p->number);
+	case 'u':
+		return lib.sd_bus_message_append(m, "(sv)", p->name, "u", (uint32_t)p->positive);
+	case 't':
+		return lib.sd_bus_message_append(m, "(sv)", p->name, "t", p->positive);
+	case 'd':
+		return lib.sd_bus_message_append(m, "(sv)", p->name, "d", p->real);
+	case 's':
+		return lib.sd_bus_message_append(m, "(sv)", p->name, "s", p->texts.items[0]);
+	default:
+		break;
+	}
+	r = lib.sd_bus_message_open_container(m, 'r', "sv");
+	if (r >= 0)
+		r = lib.sd_bus_message_append(m, "s", p->name);
+	if (r >= 0)
+		r = lib.sd_bus_message_open_container(m, 'v', "as");
+	if (r >= 0)
+		r = lib.sd_bus_message_open_container(m, 'a', "s");
+	for (uint32_t i = 0; r >= 0 && i < p->texts.count; i++)
+		r = lib.sd_bus_message_append(m, "s", p->texts.items[i]);
+	for (int i = 0; r >= 0 && i < 3; i++)
+		r = lib.sd_bus_message_close_container(m);
+	return r;
+}
+
+/* They were checked before; they come last, so that they hold. */
+static int append_annotations(sd_bus_message *m, const struct systemd_scope *scope)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r >= 0 && i < scope->n_annotations; i++) {
+		CLEANUP(systemd_property_fini) struct systemd_property p = { 0 };
+
+		r = systemd_property_parse(&scope->annotations[i], &p, NULL);
+		if (r > 0)
+			r = append_value(m, &p);
+	}
+	return r;
+}
+
 /*
  * Delegate: the cgroup is ours to put processes into. The limits of config.json hold in the guest
  * and not here, where they would bind QEMU too; so systemd's own default for tasks is lifted.
@@ -247,6 +299,8 @@ static int append_properties(sd_bus_message *m, const struct systemd_scope *scop
 	/* One that failed would keep its name otherwise. */
 	if (r >= 0)
 		r = lib.sd_bus_message_append(m, "(sv)", "CollectMode", "s", "inactive-or-failed");
+	if (r >= 0)
+		r = append_annotations(m, scope);
 	return r < 0 ? r : lib.sd_bus_message_close_container(m);
 }
 

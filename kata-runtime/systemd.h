@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "common/error.h"
+#include "kata-runtime/spec.h"
 
 #define SYSTEMD_SOCKET "/run/systemd/private"
 
@@ -22,6 +23,9 @@ struct systemd_scope {
 	const char *slice; /* Y.slice, which systemd makes too when it is not there */
 	const char *container;
 	pid_t pid; /* becomes its first process */
+	/* Of the container: those that are properties of its scope, see systemd-property.h. */
+	const struct spec_pair *annotations;
+	uint32_t n_annotations;
 };
 
 /*

@@ -103,7 +103,8 @@ property() {
 	local scope=kata-test-one.scope pid i
 
 	bundle one sleep 1000
-	edit one '.linux.cgroupsPath = "katatest-a.slice:kata-test:one"'
+	edit one '.linux.cgroupsPath = "katatest-a.slice:kata-test:one"
+		| .annotations["org.systemd.property.TimeoutStopSec"] = "uint64 7"'
 	for i in 1 2; do
 		runtime run --detach --bundle "$work/one" --pid-file "$work/one/pid" one \
 			</dev/null >"$work/one/out" 2>&1 || { cat "$work/one/out" && return 1; }
@@ -111,6 +112,7 @@ property() {
 		same "$(property $scope ActiveState)" active
 		same "$(property $scope Slice)" katatest-a.slice
 		same "$(property $scope Delegate)" yes
+		same "$(property $scope TimeoutStopUSec)" 7s
 		same "$(property $scope ControlGroup)" "/katatest.slice/katatest-a.slice/$scope"
 		has "$(in_systemd cat "/proc/$pid/cgroup")" \
 			":/katatest.slice/katatest-a.slice/$scope"

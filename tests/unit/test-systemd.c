@@ -20,6 +20,7 @@
 #include "common/cleanup.h"
 #include "common/deadline.h"
 #include "common/str.h"
+#include "kata-runtime/systemd-property.h"
 
 #define JOB "/org/freedesktop/systemd1/job/7"
 #define MANAGER "org.freedesktop.systemd1.Manager"
@@ -59,7 +60,9 @@ static void note_value(sd_bus_message *m, const char *name)
 	const char *type, *text;
 	uint64_t number64;
 	uint32_t number;
+	int64_t signed64;
 	char kind;
+	double real;
 	int yes;
 
 	sd_bus_message_peek_type(m, &kind, &type);
@@ -70,7 +73,20 @@ static void note_value(sd_bus_message *m, const char *name)
 		note("%s=%s ", name, yes ? "yes" : "no");
 	else if (str_eq(type, "t") && sd_bus_message_read(m, "t", &number64) > 0)
 		note("%s=%s ", name, number64 == UINT64_MAX ? "infinity" : "some");
-	else if (str_eq(type, "au") && sd_bus_message_enter_container(m, 'a', "u") > 0) {
+	else if (str_eq(type, "i") && sd_bus_message_read(m, "i", &yes) > 0)
+		note("%s=%d ", name, yes);
+	else if (str_eq(type, "x") && sd_bus_message_read(m, "x", &signed64) > 0)
+		note("%s=x%ld ", name, signed64);
+	else if (str_eq(type, "u") && sd_bus_message_read(m, "u", &number) > 0)
+		note("%s=u%u ", name, number);
+	else if (str_eq(type, "d") && sd_bus_message_read(m, "d", &real) > 0)
+		note("%s=%g ", name, real);
+	else if (str_eq(type, "as") && sd_bus_message_enter_container(m, 'a', "s") > 0) {
+		note("%s= ", name);
+		while (sd_bus_message_read(m, "s", &text) > 0)
+			note("+%s ", text);
+		sd_bus_message_exit_container(m);
+	} else if (str_eq(type, "au") && sd_bus_message_enter_container(m, 'a', "u") > 0) {
 		while (sd_bus_message_read(m, "u", &number) > 0)
 			note("%s=%u ", name, number);
 		sd_bus_message_exit_container(m);
@@ -226,6 +242,106 @@ Test(systemd, a_scope_is_asked_for_and_waited_for)
 		cr_expect_str_eq(script->seen, "StopUnit docker-1.scope replace ");
 		stop();
 		strcpy(dir, "/tmp/test-systemd-XXXXXX");
+	}
+}
+
+#define PROPERTY(name, value) \
+	{ \
+		(char *)SYSTEMD_PROPERTY name, (char *)(value) \
+	}
+
+Test(systemd, annotations_are_properties)
+{
+	static const struct spec_pair annotations[] = {
+		{ (char *)"other", (char *)"(" },
+		PROPERTY("CPUWeight", "uint64 18446744073709551615"),
+		PROPERTY("CollectMode", "'inactive'"),
+		PROPERTY("Description", "\"a 'b' c\""),
+		PROPERTY("Delegate", "false"),
+		PROPERTY("Abc", "-7"),
+		PROPERTY("Nice", "int64 -5"),
+		PROPERTY("Mode", "uint32 0x10"),
+		PROPERTY("Part", "0.5"),
+		PROPERTY("After", "['a.service', 'b.service']"),
+		PROPERTY("Before", " [ ] "),
+	};
+	struct systemd_scope with = scope;
+	struct error err = { 0 };
+
+	with.annotations = annotations;
+	with.n_annotations = ARRAY_SIZE(annotations);
+	cr_assert(systemd_properties_check(annotations, ARRAY_SIZE(annotations), &err) == 0, "%s",
+		  err.text);
+	start((struct script){ .result = "done" });
+	cr_expect(systemd_start_scope(path, &with, deadline_in_ms(10000), &err) == 0, "%s",
+		  err.text);
+	cr_expect(strstr(script->seen,
+			 "CollectMode=inactive-or-failed CPUWeight=infinity "
+			 "CollectMode=inactive Description=a 'b' c Delegate=no Abc=-7 "
+			 "Nice=x-5 Mode=u16 Part=0.5 After= +a.service +b.service "
+			 "Before= ") != NULL,
+		  "%s", script->seen);
+	stop();
+}
+
+Test(systemd, seconds_are_microseconds)
+{
+	static const struct {
+		struct spec_pair annotation;
+		const char *name;
+		uint64_t value;
+	} cases[] = {
+		{ PROPERTY("TimeoutStopSec", "2"), "TimeoutStopUSec", 2000000 },
+		{ PROPERTY("TimeoutStopSec", "uint64 3"), "TimeoutStopUSec", 3000000 },
+		{ PROPERTY("TimeoutStopSec", "0.25"), "TimeoutStopUSec", 250000 },
+		{ PROPERTY("TimeoutStopUSec", "uint64 3"), "TimeoutStopUSec", 3 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(systemd_property_fini) struct systemd_property p = { 0 };
+		struct error err = { 0 };
+
+		cr_assert(systemd_property_parse(&cases[i].annotation, &p, &err) == 1, "%s",
+			  err.text);
+		cr_expect_str_eq(p.name, cases[i].name);
+		cr_expect(str_eq(p.type, "t") && p.positive == cases[i].value, "case %zu: %lu", i,
+			  p.positive);
+	}
+}
+
+Test(systemd, annotations_that_are_refused)
+{
+	static const struct spec_pair cases[] = {
+		PROPERTY("", "1"),
+		PROPERTY("Ab", "1"),
+		PROPERTY("A.bc", "1"),
+		PROPERTY("AbcdefghijklmnopqrstuvwxyzAbcdefghijklmnopqrstuvwxyzAbcdefghijklm", "1"),
+		PROPERTY("Abc", ""),
+		PROPERTY("Abc", "x"),
+		PROPERTY("Abc", "1 2"),
+		PROPERTY("Abc", "2147483648"),
+		PROPERTY("Abc", "uint32 -1"),
+		PROPERTY("Abc", "uint64 18446744073709551616"),
+		PROPERTY("Abc", "'x"),
+		PROPERTY("Abc", "'x' y"),
+		PROPERTY("Abc", "'a\\'b'"),
+		PROPERTY("Abc", "['a' 'b']"),
+		PROPERTY("Abc", "['a',"),
+		PROPERTY("Abc", "['a'] x"),
+		PROPERTY("Abc", "["),
+		PROPERTY("Abc", "[1]"),
+		PROPERTY("TimeoutStopSec", "'x'"),
+		PROPERTY("TimeoutStopSec", "-1"),
+		PROPERTY("TimeoutStopSec", "uint64 18446744073709551615"),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err = { 0 };
+
+		cr_expect(systemd_properties_check(&cases[i], 1, &err) == -EINVAL, "%s=%s",
+			  cases[i].name, cases[i].value);
+		cr_expect(str_starts(err.text, "config.json: annotations.org.systemd.property."),
+			  "%s", err.text);
 	}
 }
 
