@@ -329,7 +329,8 @@ holds_device() {
 		map(if .type == "ipc" then .path = "/proc/\($pid)/ns/ipc" else . end)'
 	expect 1 runtime create --bundle "$work/m1" m1
 	has "$stderr" "the ipc namespace /proc/$other/ns/ipc is that of process $other"
-	edit m1 --arg pid "$other" '.linux.namespaces = [{ type: "network", path: "/proc/\($pid)/ns/net" }]'
+	edit m1 --arg pid "$other" '.hostname = ""
+		| .linux.namespaces = [{ type: "network", path: "/proc/\($pid)/ns/net" }]'
 	expect 1 runtime create --bundle "$work/m1" m1
 	kill "$other"
 	has "$stderr" "the net namespace /proc/$other/ns/net is that of process $other"
