@@ -10,6 +10,21 @@
 
 #include "common/error.h"
 
+/*
+ * The calls of a sanitizer's own runtime library are no business of the table, nor are the files it
+ * opens that of a root: such a build only logs what it else would refuse.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+
 /* The rows, by name. */
 enum filter {
 #define FILTER(NAME, name, what) FILTER_##NAME,

@@ -5,6 +5,7 @@
 #include "common/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,7 +33,7 @@ static int touch_handles(uv_loop_t *loop)
 	return r < 0 ? r : s;
 }
 
-int loop_start(uv_loop_t *loop, struct error *err)
+static int start(uv_loop_t *loop, int null, struct error *err)
 {
 	int r;
 
@@ -41,6 +42,9 @@ int loop_start(uv_loop_t *loop, struct error *err)
 	r = uv_loop_init(loop);
 	if (r < 0)
 		return error_set(err, -r, "event loop");
+	/* What libuv closes when there are no others left, so that it can refuse a connection. */
+	if (null >= 0)
+		loop->emfile_fd = fcntl(null, F_DUPFD_CLOEXEC, 3);
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		r = -errno;
 	if (r == 0)
@@ -50,6 +54,16 @@ int loop_start(uv_loop_t *loop, struct error *err)
 		return error_set(err, -r, "event loop");
 	}
 	return 0;
+}
+
+int loop_start(uv_loop_t *loop, struct error *err)
+{
+	return start(loop, -1, err);
+}
+
+int loop_start_with(uv_loop_t *loop, int null, struct error *err)
+{
+	return start(loop, null, err);
 }
 
 static void look_for_closing(uv_handle_t *handle, void *closing)

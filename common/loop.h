@@ -12,6 +12,9 @@
  */
 int loop_start(uv_loop_t *loop, struct error *err);
 
+/* The same where there is no file to open: libuv gets a copy of null, an open /dev/null. */
+int loop_start_with(uv_loop_t *loop, int null, struct error *err);
+
 /*
  * Runs until nothing is left or uv_stop(); then runs the close callbacks that are pending, at most
  * deadline_ms, and closes the loop. When a handle was not closed: -EBUSY with the types of those

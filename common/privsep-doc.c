@@ -21,11 +21,11 @@ static const char *const roots[] = {
 	[ROOT_EMPTY] = "an empty tmpfs, read-only",
 	[ROOT_CLIENT] =
 		"`SID/client` with the proxy's socket and its own pids in `/proc`, read-only",
-	[ROOT_SANDBOX] = ("a tmpfs with `/usr`, `/proc`, `/dev/null`, the agent's socket, the "
-			  "share, and in `/sys` "
-			  "the size of huge pages; read-only"),
-	[ROOT_QEMU] = "an empty tmpfs, read-only; until the agent answers as the monitor's, "
-		      "without the share",
+	[ROOT_SANDBOX] = "a tmpfs with the agent's socket and the share, which only root may "
+			 "enter; read-only",
+	[ROOT_QEMU] = "an empty tmpfs, read-only; until the agent answers one with `/usr`, "
+		      "`/proc`, `/dev/null`, the agent's socket, and in `/sys` the size of huge "
+		      "pages",
 	[ROOT_SHARE] = "what is handed in for the guest",
 };
 

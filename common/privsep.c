@@ -355,9 +355,13 @@ int privsep_verify(uid_t uid, gid_t gid, struct error *err)
 	return 0;
 }
 
-/* A root of its own shows in its mount: nothing but the handed-in root is mounted read-only. */
+/*
+ * A root of its own shows in its mount, since nothing but the handed-in root is mounted read-only, and
+ * in what it has not. QEMU loses the rest when it has started.
+ */
 static int verify_root(const struct privsep_row *row, struct error *err)
 {
+	static const char *const hidden[] = { "/usr", "/etc", "/dev", "/sys" };
 	const unsigned long want = ST_RDONLY | ST_NOSUID | ST_NODEV;
 	struct statvfs st;
 
@@ -368,6 +372,10 @@ static int verify_root(const struct privsep_row *row, struct error *err)
 	if ((st.f_flag & want) != want)
 		return error_say(err, EPERM, "the root is not the confined one: its flags are %lx",
 				 st.f_flag);
+	for (size_t i = 0; row->root != ROOT_QEMU && !SANITIZED && i < ARRAY_SIZE(hidden); i++)
+		if (access(hidden[i], F_OK) == 0 || errno != ENOENT)
+			return error_say(err, EPERM, "the root is not the confined one: it has %s",
+					 hidden[i]);
 	return 0;
 }
 

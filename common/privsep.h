@@ -72,9 +72,9 @@ enum privsep_root {
 	ROOT_HOST,   /* the host's */
 	ROOT_EMPTY,  /* an empty tmpfs */
 	ROOT_CLIENT, /* SID/client, which holds the proxy's socket and a /proc */
-	/* the monitor's: /usr, /proc, /dev/null, a number in /sys, the agent's socket, the share */
-	ROOT_SANDBOX,
-	ROOT_QEMU,  /* the same without the share while it starts, then an empty tmpfs */
+	ROOT_SANDBOX, /* the agent's socket and the share */
+	/* /usr, /proc, /dev/null, a number in /sys, the agent's socket; when it has started: empty */
+	ROOT_QEMU,
 	ROOT_SHARE, /* what is handed in for the guest */
 };
 

@@ -23,7 +23,10 @@
 /* Where the new root is built: a directory that every host has and that nothing below needs. */
 #define STAGE "/run"
 #define HUGE_PAGE_SIZE "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
-#define VHOST_USER_SOCKET "/run/vhost-user.sock"
+#define VHOST_USER_SOCKET KEPT "/vhost-user.sock"
+
+/* The directory that becomes the root when QEMU and virtiofsd have started. */
+#define KEPT "/kept"
 
 enum { BACKLOG = 8 }; /* workers may come and go while QEMU stands still */
 
@@ -52,6 +55,13 @@ static int show_device(const char *node, const char *target, struct error *err)
 	return mount_on(node, target, NULL, MS_BIND, NULL, err);
 }
 
+static int make_link(const char *target, const char *name, struct error *err)
+{
+	if (symlink(target, name) < 0)
+		return error_set(err, errno, "link %s in the sandbox's root", name);
+	return 0;
+}
+
 static int show_usr(struct error *err)
 {
 	static const char *const links[] = { "lib", "lib64", "bin", "sbin" };
@@ -66,8 +76,7 @@ static int show_usr(struct error *err)
 
 		snprintf(target, sizeof(target), "usr/%s", links[i]);
 		snprintf(name, sizeof(name), STAGE "/%s", links[i]);
-		if (symlink(target, name) < 0)
-			return error_set(err, errno, "link %s", name);
+		r = make_link(target, name, err);
 	}
 	return r;
 }
@@ -102,7 +111,7 @@ static int tell_huge_page(struct error *err)
 
 static int build(bool kvm, struct error *err)
 {
-	static const char *const dirs[] = { "/usr", "/proc", "/dev", "/run" };
+	static const char *const dirs[] = { "/usr", "/proc", "/dev", KEPT, KEPT LAUNCH_SHARE };
 	int r;
 
 	r = mount_on("tmpfs", STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
@@ -115,6 +124,8 @@ static int build(bool kvm, struct error *err)
 	}
 	if (r == 0)
 		r = make_dir(STAGE LAUNCH_SHARE, 0700, err);
+	if (r == 0)
+		r = make_link(KEPT MONITOR_AGENT_SOCKET, STAGE MONITOR_AGENT_SOCKET, err);
 	if (r == 0)
 		r = show_usr(err);
 	if (r == 0)
@@ -141,6 +152,15 @@ static int make_share(struct error *err)
 	return r;
 }
 
+/* Makes the mount at dir the root and lets all others of this namespace go. */
+static int pivot(const char *dir, struct error *err)
+{
+	if (chdir(dir) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return error_set(err, errno, "enter the sandbox's root");
+	return 0;
+}
+
 int monitor_root_enter(bool kvm, struct error *err)
 {
 	mode_t mask = umask(0);
@@ -154,11 +174,21 @@ int monitor_root_enter(bool kvm, struct error *err)
 	if (r < 0)
 		return r;
 	/* Every mount left in this namespace would stay pinned on the host: let all of them go. */
-	if (chdir(STAGE) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-		return error_set(err, errno, "enter the sandbox's root");
+	r = pivot(STAGE, err);
 	umask(mask);
-	return make_share(err);
+	return r < 0 ? r : make_share(err);
+}
+
+int monitor_root_leave(struct error *err)
+{
+	int r;
+
+	if (SANITIZED)
+		return 0;
+	r = mount_on(KEPT, "/proc", NULL, MS_BIND, NULL, err);
+	if (r == 0)
+		r = mount_on(LAUNCH_SHARE, "/proc" LAUNCH_SHARE, NULL, MS_MOVE, NULL, err);
+	return r < 0 ? r : pivot("/proc", err);
 }
 
 static int unix_socket(const char *path, int flags, struct sockaddr_un *ret_address,
@@ -216,7 +246,7 @@ int monitor_root_vhost_user(int *ret_listening, int *ret_connected, struct error
 
 int monitor_root_listen_agent(uid_t owner, struct error *err)
 {
-	CLEANUP(fd_close) int fd = listen_at(MONITOR_AGENT_SOCKET, err);
+	CLEANUP(fd_close) int fd = listen_at(KEPT MONITOR_AGENT_SOCKET, err);
 
 	if (fd < 0)
 		return fd;

@@ -148,18 +148,15 @@ static int park(int fd, struct error *err)
 }
 
 /*
- * Leaves 0 and 1 on /dev/null, the descriptors asked for at their numbers, and beyond them only the
- * program at PRIVSEP_FD_PROGRAM and report, which the exec closes.
+ * Leaves 0 and 1 as the monitor has them, on /dev/null, the descriptors asked for at their
+ * numbers, and beyond them only the program at PRIVSEP_FD_PROGRAM and report, which exec closes.
  */
 static int place_fds(const struct spawn *spawn, int *report, struct error *err)
 {
 	int parked[SPAWN_FDS_MAX], keep[SPAWN_FDS_MAX + 2];
-	CLEANUP(fd_close) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	size_t n = 0;
 	int r;
 
-	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
-		return error_set(err, errno, "open /dev/null");
 	r = privsep_place_program(spawn->program, err);
 	if (r < 0)
 		return r;
@@ -178,7 +175,6 @@ static int place_fds(const struct spawn *spawn, int *report, struct error *err)
 	}
 	keep[n++] = PRIVSEP_FD_PROGRAM;
 	keep[n++] = *report;
-	null = -1; /* closed with the others, if not one of the numbers just filled */
 	return privsep_close_others(keep, n, err);
 }
 

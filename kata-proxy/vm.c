@@ -390,7 +390,9 @@ int vm_start(struct vm *vm, struct error *err)
 	if (r < 0)
 		return r;
 	close_given(vm, &links);
-	r = privsep_limit(PRIVSEP_MONITOR, err);
+	r = monitor_root_leave(err);
+	if (r == 0)
+		r = privsep_limit(PRIVSEP_MONITOR, err);
 	if (r == 0)
 		r = privsep_drop(uid, uid, NULL, 0, err);
 	if (r == 0)

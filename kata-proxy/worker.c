@@ -404,7 +404,7 @@ static int open_link(struct worker *w, struct error *err)
 /* Everything the loop will serve. After an error the process ends. */
 static int start(struct worker *w, struct error *err)
 {
-	int r = loop_start(&w->loop, err);
+	int r = loop_start_with(&w->loop, STDIN_FILENO, err); /* /dev/null */
 
 	if (r == 0)
 		r = park_receive_key(WORKER_FD_PARK, w->key, err);

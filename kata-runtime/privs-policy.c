@@ -27,8 +27,7 @@ static const struct {
 };
 
 /* Names in a root directory, by enum privsep_root; NULL: any. */
-static const char *const sandbox_names[] = { "usr", "lib", "lib64", "bin",   "sbin", "proc",
-					     "sys", "dev", "run",   "share", NULL };
+static const char *const sandbox_names[] = { "agent.sock", "share", NULL };
 static const char *const client_names[] = { "proxy.sock", "proc", NULL };
 static const char *const no_names[] = { NULL };
 static const char *const *const root_names[] = {

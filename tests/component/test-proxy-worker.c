@@ -44,15 +44,18 @@ static struct {
 
 enum { FD_COUNT = WORKER_FD_PARK + 1 };
 
-/* What the monitor does before it starts a worker, but for a root where programs are found. */
+/* What the monitor does before it starts a worker; a sanitizer's needs its libraries. */
 static int confine(void)
 {
 	const unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV;
 	uid_t uid = ID_BASE + UID_PROXY;
 	struct error err;
 
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount(NULL, "/", NULL, flags, NULL) < 0)
+	if (SANITIZED &&
+	    (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	     mount(NULL, "/", NULL, flags, NULL) < 0))
+		return -1;
+	if (!SANITIZED && privsep_enter_root(-1, &err) < 0)
 		return -1;
 	return privsep_limit(PRIVSEP_WORKER, &err) < 0 ? -1 : privsep_drop(uid, uid, NULL, 0, &err);
 }
