@@ -87,7 +87,10 @@ static noreturn void child(const struct spec *spec, const struct spec_hook *hook
 	for (int s = 1; s < NSIG; s++)
 		signal(s, SIG_DFL);
 	if (dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0 ||
-	    close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0 || chdir(spec->bundle) < 0)
+	    close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		_exit(126);
+	/* A bundle may be gone before its container; its hooks are due nevertheless. */
+	if (chdir(spec->bundle) < 0 && chdir("/") < 0)
 		_exit(126);
 	if (joined > 0 && join(joined) < 0) {
 		dprintf(2, "join the namespaces of the shim: %s", error_reason(errno));

@@ -130,6 +130,18 @@ Test(hooks, gets_the_state_and_the_bundle)
 		  str_starts(read_text("name"), "hook"));
 }
 
+Test(hooks, runs_where_the_bundle_is_gone)
+{
+	CLEANUP(spec_freep)
+	struct spec *spec = make_script("poststop", "pwd > /proc/$PPID/cwd/where", "");
+	const struct hooks_state stopped = { .id = "the-id", .status = "stopped" };
+	struct error err = { 0 };
+
+	spec->bundle[strlen(spec->bundle) - 1] = '-'; /* no name of mkdtemp()'s */
+	cr_assert(hooks_run(spec, HOOK_POSTSTOP, &stopped, &err) == 0, "%s", err.text);
+	cr_assert_str_eq(read_text("where"), "/\n");
+}
+
 Test(hooks, environment_is_its_own_or_ours)
 {
 	CLEANUP(spec_freep)
