@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include <linux/seccomp.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +29,10 @@
 #include "common/cleanup.h"
 
 #define NS(name) ((unsigned)CLONE_NEW##name)
+
+#define SECUREBITS \
+	(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | \
+	 SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
 
 /* Braces are opened and closed by different macros. */
 /* clang-format off */
@@ -290,6 +295,9 @@ int privsep_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct
 		return error_say(err, EINVAL, "a daemon cannot run as uid %u, gid %u", uid, gid);
 	if (setgroups(count, groups) < 0)
 		return error_set(err, errno, "set the groups");
+	/* For good as well: root's uid, would it come back, is nobody's power. */
+	if (prctl(PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0) < 0)
+		return error_set(err, errno, "set the securebits");
 	capng_clear(CAPNG_SELECT_ALL);
 	r = capng_change_id((int)uid, (int)gid, CAPNG_CLEAR_BOUNDING | CAPNG_CLEAR_AMBIENT);
 	if (r < 0)
@@ -352,12 +360,14 @@ int privsep_verify(uid_t uid, gid_t gid, struct error *err)
 		return r;
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return error_say(err, EPERM, "no_new_privs is not set");
+	if ((prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) & SECUREBITS) != SECUREBITS)
+		return error_say(err, EPERM, "the securebits are not locked");
 	return 0;
 }
 
 /*
- * A root of its own shows in its mount, since nothing but the handed-in root is mounted read-only, and
- * in what it has not. QEMU loses the rest when it has started.
+ * A root of its own shows in its mount, since nothing but the handed-in root is mounted read-only,
+ * and in what it has not. QEMU loses the rest when it has started.
  */
 static int verify_root(const struct privsep_row *row, struct error *err)
 {

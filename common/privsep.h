@@ -69,13 +69,12 @@ enum privsep_fd {
 };
 
 enum privsep_root {
-	ROOT_HOST,   /* the host's */
-	ROOT_EMPTY,  /* an empty tmpfs */
-	ROOT_CLIENT, /* SID/client, which holds the proxy's socket and a /proc */
+	ROOT_HOST,    /* the host's */
+	ROOT_EMPTY,   /* an empty tmpfs */
+	ROOT_CLIENT,  /* SID/client, which holds the proxy's socket and a /proc */
 	ROOT_SANDBOX, /* the agent's socket and the share */
-	/* /usr, /proc, /dev/null, a number in /sys, the agent's socket; when it has started: empty */
-	ROOT_QEMU,
-	ROOT_SHARE, /* what is handed in for the guest */
+	ROOT_QEMU,    /* what its start needs of the host's; when it has started, empty */
+	ROOT_SHARE,   /* what is handed in for the guest */
 };
 
 /* Kinds of descriptors, as bits. */
@@ -178,7 +177,8 @@ int privsep_limit(enum privsep_process process, struct error *err);
 
 /*
  * For good: no supplementary groups but the count given, gid, uid, no capability in any set (the
- * bounding set included), no_new_privs, not dumpable; then verifies all of it. uid is not 0.
+ * bounding set included), locked securebits, no_new_privs, not dumpable; then verifies all of it.
+ * uid is not 0. Needs CAP_SETPCAP.
  */
 int privsep_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct error *err);
 
