@@ -78,8 +78,8 @@ int cmd_run(const struct cli *cli, int argc, char **argv, struct error *err)
 					  err);
 	fd_close(&child.master);
 	if (r < 0)
-		container_delete(cli, words.items[0], true, &ignored);
+		container_delete(cli, words.items[0], true, true, &ignored);
 	else if (!a.options.detach && !a.keep)
-		r = container_delete(cli, words.items[0], true, err);
+		r = container_delete(cli, words.items[0], true, true, err);
 	return r < 0 ? r : status;
 }

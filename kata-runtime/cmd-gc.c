@@ -103,7 +103,7 @@ static void look_at_sandbox(struct gc *gc, const char *path, const char *sid)
 	if (why == NULL || !act(gc, "container", state.id, why))
 		return;
 	cli.root = state.root;
-	if (container_delete(&cli, state.id, true, &err) < 0)
+	if (container_delete(&cli, state.id, true, false, &err) < 0)
 		failed(gc, state.id, &err);
 }
 
@@ -132,7 +132,7 @@ static int look_at_name(const char *id, const char *sid, const struct state *sta
 
 	(void)why;
 	if (state == NULL && !has_directory(gc, sid) && act(gc, "name", id, "it leads nowhere") &&
-	    container_delete(gc->cli, id, true, &err) < 0)
+	    container_delete(gc->cli, id, true, false, &err) < 0)
 		failed(gc, id, &err);
 	return 0;
 }

@@ -14,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
+#include "common/filter.h"
 #include "common/id.h"
 #include "common/launch.h"
 #include "common/log.h"
@@ -631,7 +632,7 @@ static int use_vm(struct creation *c, struct error *err)
 	return r < 0 ? r : enter_sandbox(c, err);
 }
 
-static int create(struct creation *c, const char *id, struct error *err)
+static int create(struct creation *c, const char *id, bool last, struct error *err)
 {
 	int r = read_input(c, id, err);
 
@@ -641,6 +642,9 @@ static int create(struct creation *c, const char *id, struct error *err)
 		return r;
 	warn_unapplied(c);
 	r = c->pod.member ? use_vm(c, err) : make_vm(c, err);
+	/* All that is executed has been, but for hooks of a failure. */
+	if (r == 0 && last && c->spec->hooks[HOOK_POSTSTOP].count == 0)
+		r = filter_load(FILTER_ASKER, c->cli->seccomp_log, err);
 	if (r == 0)
 		r = create_in_guest(c, err);
 	return r < 0 ? r : finish(c, err);
@@ -663,7 +667,7 @@ int container_create(const struct cli *cli, const char *id, const struct contain
 	int r;
 
 	network_taps_init(&c.taps);
-	r = create(&c, id, err);
+	r = create(&c, id, ret_child == NULL, err);
 	if (r < 0) {
 		undo(&c);
 		return error_prefix(err, str_starts(err->text, "exec: ")

@@ -234,10 +234,10 @@ static int follow_again(const struct cli *cli, const struct store *store, const 
 			    deadline_in_ms(NETWORK_MS), err);
 }
 
-/* Whether programs are to be executed when the process runs. */
-static bool has_poststart(const struct spec *spec)
+/* Whether programs are to be executed then. */
+static bool has_hooks(const struct spec *spec, enum spec_hook_kind kind)
 {
-	return spec != NULL && spec->hooks[HOOK_POSTSTART].count > 0;
+	return spec != NULL && spec->hooks[kind].count > 0;
 }
 
 static int start_locked(const struct cli *cli, const struct store *store, struct state *state,
@@ -266,7 +266,7 @@ static int start_locked(const struct cli *cli, const struct store *store, struct
 		r = pod_is_first(state) ? follow_network(cli, store, state, err)
 					: follow_again(cli, store, state, err);
 	load_kept_spec(store, state, &spec);
-	if (r == 0 && last && !has_poststart(spec))
+	if (r == 0 && last && !has_hooks(spec, HOOK_POSTSTART))
 		r = filter_load(FILTER_ASKER, cli->seccomp_log, err);
 	if (r == 0)
 		r = sandbox_connect(store, state, &decoder, deadline_in_ms(AGENT_MS), err);
@@ -423,8 +423,9 @@ static int lock_by_force(const struct store *store, const char *sid, struct stor
 	}
 }
 
-static int delete_locked(const char *id, const struct store *store, const char *sid, bool force,
-			 struct store_lock *lock, struct error *err)
+/* last: NULL when the caller executes something afterwards. */
+static int delete_locked(const struct cli *last, const char *id, const struct store *store,
+			 const char *sid, bool force, struct store_lock *lock, struct error *err)
 {
 	CLEANUP(state_fini) struct state state = { 0 };
 	CLEANUP(spec_freep) struct spec *spec = NULL;
@@ -450,7 +451,10 @@ static int delete_locked(const char *id, const struct store *store, const char *
 		return error_say(err, EBUSY, "cannot delete container %s that is not stopped: %s",
 				 id, container_status_name(&state));
 	load_kept_spec(store, &state, &spec);
-	r = container_destroy(store, &state, lock, force, err);
+	if (last != NULL && !has_hooks(spec, HOOK_POSTSTOP))
+		r = filter_load(FILTER_ASKER, last->seccomp_log, err);
+	if (r == 0)
+		r = container_destroy(store, &state, lock, force, err);
 	if (r < 0)
 		return r;
 	log_info("container deleted");
@@ -458,7 +462,8 @@ static int delete_locked(const char *id, const struct store *store, const char *
 	return 0;
 }
 
-int container_delete(const struct cli *cli, const char *id, bool force, struct error *err)
+int container_delete(const struct cli *cli, const char *id, bool force, bool last,
+		     struct error *err)
 {
 	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
 	CLEANUP(state_fini) struct state state = { 0 };
@@ -480,7 +485,7 @@ int container_delete(const struct cli *cli, const char *id, bool force, struct e
 	container_begin(cli, id, &store, &state, NULL);
 	r = force ? lock_by_force(&store, sid, &lock, err)
 		  : store_lock(&store, sid, deadline_in_ms(LOCK_MS), &lock, err);
-	return r < 0 ? r : delete_locked(id, &store, sid, force, &lock, err);
+	return r < 0 ? r : delete_locked(last ? cli : NULL, id, &store, sid, force, &lock, err);
 }
 
 /* --- pid files ------------------------------------------------------------------------------ */

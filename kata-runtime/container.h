@@ -32,8 +32,8 @@ struct container_child {
 };
 
 /*
- * Creates the container with all its resources; on failure nothing is left. ret_child may be NULL;
- * else the caller waits for it, and owns the terminal.
+ * Creates the container with all its resources; on failure nothing is left. ret_child may be NULL:
+ * then the caller executes nothing afterwards; else it waits for it, and owns the terminal.
  */
 int container_create(const struct cli *cli, const char *id, const struct container_options *options,
 		     struct container_child *ret_child, struct error *err);
@@ -62,8 +62,9 @@ int container_update(const struct cli *cli, const char *id, struct spec_resource
 /* Sends a signal: -ESRCH "container not running" when it has stopped, unless all. */
 int container_kill(const struct cli *cli, const char *id, int signal, bool all, struct error *err);
 
-/* Removes it and everything of it; see CLIENTS for force. */
-int container_delete(const struct cli *cli, const char *id, bool force, struct error *err);
+/* Removes it and everything of it; see CLIENTS for force, container_start() for last. */
+int container_delete(const struct cli *cli, const char *id, bool force, bool last,
+		     struct error *err);
 
 /* A further process; see container_create() for ret_child. */
 int container_exec(const struct cli *cli, const char *id, const struct spec_process *process,
