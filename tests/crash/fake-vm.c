@@ -22,6 +22,7 @@
 #include "common/privsep.h"
 #include "common/str.h"
 #include "common/wire.h"
+#include "tests/fake/answer-hello.h"
 
 enum { SHIMS_MAX = 64 };
 
@@ -83,18 +84,10 @@ static void end_process(const struct agent *agent, uint64_t handle, uint32_t cod
 
 static void on_hello(const struct agent *agent, const struct frame *frame)
 {
-	const struct msg_hello mine = { .version = PROTOCOL_VERSION,
-					.component = (char *)"agent",
-					.release = (char *)"fake" };
-	struct frame answer = { .type = FRAME_HELLO, .flags = FRAME_ACK };
+	const struct frame answer = { .type = FRAME_HELLO, .flags = FRAME_ACK };
 	CLEANUP(buf_fini) struct buf payload = { 0 };
-	struct msg_hello *theirs;
-	uint8_t nonce[FRAME_NONCE];
 
-	if (frame_get_hello(frame, nonce, &theirs, NULL) < 0)
-		return;
-	wire_free(MSG_HELLO, theirs);
-	if (frame_put_hello(&payload, nonce, &mine, NULL) == 0)
+	if (answer_hello(frame, "fake", &payload))
 		send_payload(agent, answer, &payload);
 }
 

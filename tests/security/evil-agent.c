@@ -15,6 +15,7 @@
 #include "common/privsep.h"
 #include "common/str.h"
 #include "common/wire.h"
+#include "tests/fake/answer-hello.h"
 
 enum { DEPTH = 200 };
 
@@ -206,18 +207,10 @@ static void do_deed(const char *word, struct frame reply)
 
 static void on_hello(const struct frame *frame)
 {
-	const struct msg_hello mine = { .version = PROTOCOL_VERSION,
-					.component = (char *)"agent",
-					.release = (char *)"evil" };
-	struct frame answer = { .type = FRAME_HELLO, .flags = FRAME_ACK };
+	const struct frame answer = { .type = FRAME_HELLO, .flags = FRAME_ACK };
 	CLEANUP(buf_fini) struct buf payload = { 0 };
-	struct msg_hello *theirs;
-	uint8_t nonce[FRAME_NONCE];
 
-	if (frame_get_hello(frame, nonce, &theirs, NULL) < 0)
-		return;
-	wire_free(MSG_HELLO, theirs);
-	if (frame_put_hello(&payload, nonce, &mine, NULL) == 0)
+	if (answer_hello(frame, "evil", &payload))
 		put_frame(answer, buf_at(&payload), buf_len(&payload));
 }
 

@@ -86,11 +86,26 @@ static int try_devices(char **words)
 	return 0;
 }
 
-/* CVE-2019-5736: looks for a process whose program is not of this image, and takes hold of it. */
+/* Opens for writing what is held, as soon as nobody executes it. */
+static int write_to(int held, time_t end)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", held);
+	do
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+	while (fd < 0 && errno == ETXTBSY && time(NULL) <= end);
+	return fd;
+}
+
+/*
+ * CVE-2019-5736: looks for a process that executes the agent's program, which is /init in a guest,
+ * takes hold of that and writes to it when the process has gone.
+ */
 static int try_hunt(char **words)
 {
 	time_t end = time(NULL) + atoi(words[0]);
-	int seen = 0;
 
 	while (time(NULL) < end) {
 		CLEANUP(dir_close) DIR *proc = opendir("/proc");
@@ -98,23 +113,21 @@ static int try_hunt(char **words)
 
 		while (proc != NULL && (entry = readdir(proc)) != NULL) {
 			char path[300], exe[256] = "";
-			int fd;
+			CLEANUP(fd_close) int held = -1;
+			CLEANUP(fd_close) int fd = -1;
 
 			snprintf(path, sizeof(path), "/proc/%s/exe", entry->d_name);
-			if (readlink(path, exe, sizeof(exe) - 1) > 0 &&
-			    strstr(exe, "kata-agent") == NULL)
+			if (readlink(path, exe, sizeof(exe) - 1) <= 0 ||
+			    (strstr(exe, "kata-agent") == NULL && strcmp(exe, "/init") != 0))
 				continue;
-			if (exe[0] == '\0')
-				continue;
-			seen++;
-			fd = open(path, O_RDWR);
-			if (fd >= 0) {
-				printf("hunt: %s can be written\n", exe);
-				return 0;
-			}
+			held = open(path, O_RDONLY | O_CLOEXEC);
+			fd = held < 0 ? -1 : write_to(held, end);
+			printf("hunt: %s is seen: %s\n", exe,
+			       fd >= 0 ? "can be written" : strerrorname_np(errno));
+			return 0;
 		}
 	}
-	printf("hunt: %s\n", seen > 0 ? "seen, not written" : "nothing seen");
+	printf("hunt: nothing seen\n");
 	return 0;
 }
 

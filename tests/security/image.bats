@@ -147,6 +147,34 @@ held() {
 	[[ $result == 0 ]] || { echo "$*" && cat "$work/held.err" && return 1; }
 }
 
+# filtered VERB...: it ends well, and had a filter before.
+filtered() {
+	local command pid key value seen=0
+
+	runtime_command
+	"${command[@]}" "$@" >"$work/filtered" 2>&1 3>&- </dev/null &
+	pid=$!
+	while [[ $seen == 0 && -r /proc/$pid/status ]]; do
+		while read -r key value; do
+			[[ $key != Seccomp: || $value != 2 ]] || seen=1
+		done 2>/dev/null <"/proc/$pid/status" || break
+	done
+	wait "$pid" && [[ $seen == 1 ]] || { echo "$*: $seen" && cat "$work/filtered" && return 1; }
+}
+
+@test "create and delete can start no program when they have started all of theirs" {
+	bundle plain sleep 1000
+	filtered create --bundle "$work/plain" plain
+	filtered delete --force plain
+	# A hook at the end can, and so can what deletes.
+	bundle hooked sleep 1000
+	edit hooked --arg touch "$work/hook-ran" \
+		'.hooks.poststop = [{ path: "/usr/bin/touch", args: ["touch", $touch] }]'
+	runtime create --bundle "$work/hooked" hooked </dev/null >/dev/null
+	runtime delete --force hooked
+	[[ -e $work/hook-ran ]]
+}
+
 @test "each verb has the capabilities of its row while it works, and its filter" {
 	local full worker result=0
 
@@ -245,8 +273,21 @@ held() {
 }
 
 @test "CVE-2019-5736: the agent's program cannot be written, also by who owns every process" {
-	expect 0 runtime exec evil evil hunt 1
-	has_not "$output" 'can be written'
+	local pid i
+
+	# Who comes in is not to be looked at; a script has the agent's program executed in the container,
+	# where it can be: then it cannot be written.
+	expect 0 runtime exec evil sh -c 'printf "#!/proc/self/exe\n" >/script && chmod 755 /script'
+	runtime_command
+	"${command[@]}" exec evil evil hunt 10 >"$work/hunt" 3>&- &
+	pid=$!
+	for ((i = 0; i < 20; i++)); do
+		[[ ! -s $work/hunt ]] || break
+		expect 0 runtime exec evil true
+		run ! runtime exec evil /script
+	done
+	wait "$pid"
+	same "$(<"$work/hunt")" 'hunt: /init is seen: EROFS'
 	expect 0 runtime exec evil sh -c 'cat /proc/sys/kernel/core_pattern;
 		echo "|/evil" 2>/dev/null >/proc/sys/kernel/core_pattern || echo refused'
 	has "$output" refused
