@@ -171,8 +171,8 @@ pid_t stage_shim(const struct stage *stage)
 /* The shim, which is our child by now, ends soon behind the signal. */
 int stage_killed(struct stage *stage)
 {
-	int64_t deadline = deadline_in_ms(SHIM_MS);
 	int r = stage_running(stage);
+	int64_t deadline;
 	pid_t pid;
 
 	if (r == 0)
@@ -180,6 +180,7 @@ int stage_killed(struct stage *stage)
 	pid = stage_shim(stage);
 	if (r != 0 || pid == 0)
 		return 1;
+	deadline = deadline_in_ms(SHIM_MS); /* not of the VM's start, which may take as long */
 	while (kill(pid, 0) == 0 && deadline_left_ms(deadline) > 0) {
 		usleep(2000);
 		stage_reap();
