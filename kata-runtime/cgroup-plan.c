@@ -399,15 +399,18 @@ int cgroup_save(const struct cgroup *cgroup, struct wire_strings *ret, struct er
 	return 0;
 }
 
-/* Components of path behind base; 0 when it is no path that cgroup_save() wrote. */
-static unsigned count_components(const char *path, size_t base)
+/* Components of path behind base; 0 when it is no path that cgroup_save() wrote; -ENOMEM. */
+static int count_components(const char *path, size_t base)
 {
 	CLEANUP(freep) char *clean = NULL;
-	unsigned n = 0;
+	int n;
 
-	if (path[0] != '/' || base >= strlen(path) || path[base] != '/' ||
-	    clean_path(path, &clean, NULL) < 0 || !str_eq(clean, path))
+	if (path[0] != '/' || base >= strlen(path) || path[base] != '/')
 		return 0;
+	n = clean_path(path, &clean, NULL);
+	if (n < 0 || !str_eq(clean, path))
+		return n == -ENOMEM ? n : 0;
+	n = 0;
 	for (const char *p = path + base; *p != '\0'; p++)
 		n += *p == '/';
 	return n;
@@ -419,15 +422,19 @@ static int load_dir(const char *text, struct cgroup_dir *ret, struct error *err)
 	char *rest = copy;
 	const char *levels, *base, *flags;
 	uint64_t n_levels, n_base;
+	int components = 0;
 
 	if (copy == NULL)
 		return error_set(err, ENOMEM, "record of cgroups");
 	levels = strsep(&rest, " ");
 	base = strsep(&rest, " ");
 	flags = strsep(&rest, " ");
-	if (rest == NULL || str_to_u64(levels, UINT_MAX, &n_levels) < 0 ||
-	    str_to_u64(base, PATH_MAX, &n_base) < 0 || n_levels > count_components(rest, n_base) ||
-	    count_components(rest, n_base) == 0 || strlen(flags) != 1 ||
+	if (rest != NULL && str_to_u64(levels, UINT_MAX, &n_levels) == 0 &&
+	    str_to_u64(base, PATH_MAX, &n_base) == 0)
+		components = count_components(rest, n_base);
+	if (components < 0)
+		return error_set(err, ENOMEM, "record of cgroups");
+	if (components == 0 || n_levels > (unsigned)components || strlen(flags) != 1 ||
 	    strchr("2c-", flags[0]) == NULL)
 		return error_say(err, EBADMSG, "the record of a cgroup is broken");
 	ret->path = strdup(rest);

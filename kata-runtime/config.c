@@ -139,6 +139,8 @@ static int check_item(const struct json_at *at, const struct config_key *key, co
 		regfree(&regex);
 		return 0;
 	}
+	if (r == REG_ESPACE)
+		return error_set(err, ENOMEM, "regular expression");
 	regerror(r, NULL, why, sizeof(why));
 	return json_error(at, err, "\"%s\" is no regular expression: %s", text, why);
 }

@@ -112,6 +112,9 @@ int json_parse(const char *file, const char *text, size_t len, bool comments,
 	object = json_tokener_parse_ex(tokener, ascii, (int)ascii_len + 1);
 	if (json_tokener_get_error(tokener) != json_tokener_success)
 		return parse_error(file, ascii, tokener, err);
+	/* That is success, too, where there was no memory for a locale. */
+	if (object == NULL && ascii[strspn(ascii, " \t\r\n")] != 'n')
+		return error_set(err, ENOMEM, "parse %s", file);
 	*ret = steal_ptr(&object);
 	return 0;
 }

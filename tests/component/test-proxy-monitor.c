@@ -399,7 +399,7 @@ Test(monitor, starts_a_crashed_worker_again)
 {
 	static const int signals[] = { SIGKILL, SIGSEGV, SIGABRT };
 	struct launcher_vm vm = sleepers;
-	int64_t since, took;
+	int64_t since, took, fastest = INT64_MAX;
 	pid_t worker;
 
 	vm.worker_crashes = 5;
@@ -413,9 +413,12 @@ Test(monitor, starts_a_crashed_worker_again)
 		took = deadline_now_ms() - since;
 		cr_log_info("the next worker came after %lld ms", (long long)took);
 		cr_assert_lt(took, 1000);
+		if (took < fastest)
+			fastest = took;
 		assert_powerless(worker, launcher.uid_base + UID_PROXY);
 		cr_assert_str_eq(fds_of(worker, 15), "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 ");
 	}
+	cr_assert_lt(fastest, 100); /* a busy machine is slow at times, and nobody waits here */
 	cr_assert_eq(count_fds(launcher.monitor), 22); /* without the control socket */
 	cr_assert(child("qemu") > 0 && child("virtiofsd") > 0);
 	cr_assert(kill(launcher.monitor, SIGTERM) == 0 && launcher_wait(&launcher) == 0);
