@@ -1,7 +1,7 @@
 /*
- * The parsers of kata-runtime when memory runs out: each allocation of each of them fails once. What
- * comes is -ENOMEM with words, or the result, when nobody needed that piece. Here malloc and its kin
- * are this program's own, so it does nothing where a sanitizer has them.
+ * The parsers of kata-runtime when memory runs out: each allocation of each of them fails once.
+ * What comes is -ENOMEM with words, or the result, when nobody needed that piece. Here malloc and
+ * its kin are this program's own, so it does nothing where a sanitizer has them.
  */
 #include <criterion/criterion.h>
 #include <dlfcn.h>
@@ -58,7 +58,7 @@ void *realloc(void *old, size_t size)
 	return fails() ? NULL : __libc_realloc(old, size);
 }
 
-/* json-c's own parser ends by a signal where memory is short, and with it a verb: that is not ours. */
+/* json-c's own parser ends by a signal where memory is short, and a verb with it. */
 struct json_object *json_tokener_parse_ex(struct json_tokener *tokener, const char *text, int len)
 {
 	struct json_object *(*real)(struct json_tokener *, const char *, int);
@@ -148,8 +148,13 @@ static int run_config(const char *text, size_t len, struct error *err)
 static int run_state(const char *text, size_t len, struct error *err)
 {
 	CLEANUP(state_fini) struct state state = { 0 };
+	CLEANUP(state_fini) struct state made = { 0 };
+	const struct store store = { .base = "/nonexistent", .root = "/nonexistent/c" };
+	int r = state_parse("state.json", text, len, &state, err);
 
-	return state_parse("state.json", text, len, &state, err);
+	if (r == 0)
+		r = state_init(&made, &store, "box", err);
+	return r < 0 ? r : state_set_agent_link(&made, "name", "reason", err);
 }
 
 static int run_mounts(const char *text, size_t len, struct error *err)

@@ -3,6 +3,9 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,4 +69,34 @@ Test(ps, command)
 	cr_expect_str_eq(text, "[zeros]");
 	ps_format_command("0123456789012345678901234567890", 31, "n", text, sizeof(text));
 	cr_expect_str_eq(text, "01234567890123456789012");
+}
+
+/* One that has gone meanwhile is left out. */
+Test(ps, list)
+{
+	char dir[] = "/tmp/kata-test-ps-XXXXXX", path[64];
+	CLEANUP(fd_close) int cgroup = -1;
+	struct msg_ps_rows rows = { 0 };
+	struct error err = { 0 };
+	FILE *file;
+
+	cr_assert(mkdtemp(dir) != NULL);
+	snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
+	file = fopen(path, "we");
+	cr_assert(file != NULL);
+	fprintf(file, "%d\n%d\n", 4194303, getpid());
+	fclose(file);
+	cgroup = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cr_assert(ps_list(cgroup, &rows, &err) == 0, "%s", err.text);
+	cr_assert_eq(rows.n_rows, 1);
+	cr_expect(rows.rows[0].pid == (uint32_t)getpid() &&
+		  rows.rows[0].ppid == (uint32_t)getppid() && rows.rows[0].uid == geteuid());
+	cr_expect(rows.rows[0].start_s > 1000000000 && rows.rows[0].command[0] != '\0');
+	ps_free(&rows);
+	ps_free(&rows);
+	cr_expect(unlink(path) == 0);
+	cr_assert(ps_list(cgroup, &rows, &err) == 0, "%s", err.text);
+	cr_expect_eq(rows.n_rows, 0);
+	ps_free(&rows);
+	cr_expect(rmdir(dir) == 0);
 }
