@@ -513,6 +513,7 @@ int netmon_start(const struct store *store, const struct config *config, struct 
 		return error_set(err, errno, "socketpair");
 	ours = pair[0];
 	theirs = pair[1];
+	state->netmon = (struct process_ref){ 0 }; /* one that was before has ended */
 	make_environment(state, shim, config, debug, text, envp);
 	spawn.netns = netns;
 	spawn.pidns = -1;
