@@ -41,6 +41,7 @@ static const char *const kinds[] = {
 	[KIND_KVM] = "KVM",
 	[KIND_TAP] = "tap devices",
 	[KIND_SHARED] = "files of the share",
+	[KIND_BPF] = "a loaded BPF program",
 	[KIND_OTHER] = "anything",
 };
 

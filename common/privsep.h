@@ -90,6 +90,7 @@ enum privsep_kind {
 	KIND_KVM,     /* /dev/kvm and what it makes */
 	KIND_TAP,     /* tap devices and vhost-net for them */
 	KIND_SHARED,  /* files and directories of the share */
+	KIND_BPF,     /* a loaded BPF program */
 	KIND_OTHER,   /* in no row */
 	KIND_COUNT
 };

@@ -238,6 +238,7 @@ static enum privsep_kind kind_of(pid_t pid, const char *path)
 		{ "anon_inode:[pidfd]", KIND_EVENT },   { "pidfd:", KIND_EVENT },
 		{ "anon_inode:[timerfd]", KIND_EVENT }, { "anon_inode:kvm", KIND_KVM },
 		{ "anon_inode:[kvm", KIND_KVM },        { "/memfd:", KIND_MEMORY },
+		{ "anon_inode:bpf-prog", KIND_BPF },
 	};
 	char text[256] = "";
 	struct stat st;
@@ -256,7 +257,8 @@ const char *privs_kind_name(enum privsep_kind kind)
 		[KIND_SOCKET] = "socket",   [KIND_PIPE] = "pipe",         [KIND_EVENT] = "event",
 		[KIND_NULL] = "null",       [KIND_TERMINAL] = "terminal", [KIND_FILE] = "file",
 		[KIND_PROGRAM] = "program", [KIND_MEMORY] = "memory",     [KIND_KVM] = "kvm",
-		[KIND_TAP] = "tap",         [KIND_SHARED] = "directory",  [KIND_OTHER] = "other",
+		[KIND_TAP] = "tap",         [KIND_SHARED] = "directory",  [KIND_BPF] = "bpf",
+		[KIND_OTHER] = "other",
 	};
 
 	return names[kind];
