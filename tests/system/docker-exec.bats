@@ -60,7 +60,8 @@ inside() {
 	has "$output" /dev/pts/ 'all three'
 	expect 0 timeout -k 5 90 "$here/terminal" - 'size 41x91' 'expect # ' 'send sleep 1; stty size\n' \
 		'expect 41 91' 'size 43x93' 'send sleep 1; stty size\n' 'expect 43 93' \
-		'send echo st""art; cat\n' 'expect start\n' 'send \x03' 'expect # ' 'send exit 6\n' 'end 6' \
+		'send sh -c "echo st""art; exec cat"\n' 'expect start\n' 'send \x03' 'expect # ' \
+		'send exit 6\n' 'end 6' \
 		-- docker exec -it main sh 3>&-
 }
 
