@@ -5,6 +5,7 @@
 #include "kata-agent/container.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,7 +180,7 @@ static void try_to_finish(struct container *c)
 		return;
 	}
 	log_info("container removed", KV_S("container", c->id));
-	sandbox_let_go(c->agent, c->id);
+	sandbox_let_go(c->agent, c->id, steal_fd(&c->mounts));
 	forget(c);
 	client_reply(&request, MSG_DONE, NULL);
 }
@@ -226,6 +227,7 @@ static struct container *make(struct agent *agent, const char *id, struct error 
 		return NULL;
 	}
 	c->agent = agent;
+	c->mounts = -1;
 	memcpy(c->id, id, strlen(id) + 1);
 	c->cgroup = cgroup_create(agent->options.cgroup, id, err);
 	if (c->cgroup < 0) {
@@ -269,6 +271,16 @@ static int limit(struct container *c, const struct msg_create *create, struct er
 	return r;
 }
 
+/* A child that has ended already has none: -1. */
+static int open_mounts(pid_t pid)
+{
+	char path[64];
+
+	if (str_format(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid) < 0)
+		return -1;
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 int container_create(struct agent *agent, const struct msg_create *create,
 		     const struct client_request *request, struct error *err)
 {
@@ -288,6 +300,8 @@ int container_create(struct agent *agent, const struct msg_create *create,
 	r = limit(c, create, err);
 	if (r == 0)
 		r = process_spawn(c, &create->process, create, request, &c->first, err);
+	if (r == 0)
+		c->mounts = open_mounts(c->first->pid);
 	if (r < 0) {
 		cgroup_remove(agent->options.cgroup, c->id, NULL);
 		forget(c);

@@ -17,6 +17,13 @@ struct container {
 	struct agent *agent;
 	char id[ID_MAX + 1];
 	int cgroup;
+	/*
+	 * Its mount namespace, which outlives its processes. Each mount of the share is a
+	 * superblock of its own; unmounted by the exit of the last process while a request of it
+	 * is under way (read ahead, FUSE_RELEASE), Linux 6.1 finds busy inodes and stops that
+	 * process as by a BUG, dead and never reaped. So that happens later, and not in the agent.
+	 */
+	int mounts;
 	struct msg_seccomp seccomp; /* filter of all its processes */
 	struct process *first;      /* NULL before it is forked */
 	bool joined_pid;            /* its processes do not end with the first by themselves */

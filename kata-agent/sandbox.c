@@ -92,21 +92,34 @@ static void forget_names(void)
 }
 
 /* In a child, which is reaped as any and holds none of our descriptors: the host may not answer. */
-void sandbox_let_go(const struct agent *agent, const char *container)
+void sandbox_let_go(const struct agent *agent, const char *container, int mounts)
 {
 	const struct timespec expired = { .tv_sec = 1, .tv_nsec = 500000000 };
 	char path[PATH_MAX];
 	struct stat st;
+	pid_t pid;
 
 	if (!agent->options.guest ||
-	    str_format(path, sizeof(path), "%s/%s", agent->options.share, container) < 0 ||
-	    fork() != 0)
+	    str_format(path, sizeof(path), "%s/%s", agent->options.share, container) < 0) {
+		fd_close(&mounts);
 		return;
-	close_range(0, ~0U, 0);
+	}
+	pid = fork();
+	if (pid > 0)
+		fd_close(&mounts);
+	if (pid != 0)
+		return; /* without a child the mounts stay: see container.h */
+	if (mounts > 0)
+		close_range(0, (unsigned)mounts - 1, 0);
+	close_range((unsigned)(mounts + 1), ~0U, 0);
 	alarm(LET_GO_S);
 	/* The host takes the files away once the removal is answered: perhaps not at once. */
-	while (nanosleep(&expired, NULL) == 0 && lstat(path, &st) == 0)
+	while (nanosleep(&expired, NULL) == 0) {
+		fd_close(&mounts);
+		if (lstat(path, &st) < 0)
+			break;
 		forget_names();
+	}
 	_exit(0);
 }
 

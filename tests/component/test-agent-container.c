@@ -442,6 +442,36 @@ Test(agent_container, recursive_mount_options)
 	rig_stop(s.rig);
 }
 
+/* The mount namespaces that the agent holds descriptors of. */
+static unsigned held_mounts(const struct stand *s)
+{
+	char command[256], text[16] = "";
+	FILE *f;
+
+	snprintf(command, sizeof(command),
+		 "read -r agent </proc/%d/task/%d/children; ls -l /proc/$agent/fd | grep -c mnt:",
+		 s->rig->keeper, s->rig->keeper);
+	f = popen(command, "r");
+	cr_assert(f != NULL && fgets(text, sizeof(text), f) != NULL);
+	pclose(f);
+	return (unsigned)strtoul(text, NULL, 10);
+}
+
+Test(agent_container, its_mounts_outlive_its_processes_and_go_with_it)
+{
+	struct stand s = stand();
+	struct caller *shim;
+
+	cr_assert_eq(held_mounts(&s), 0);
+	shim = run_first(&s, shell("exit 3"));
+	cr_expect(caller_wait_exit(shim) == 3);
+	caller_close(shim, CLOSE_DONE);
+	cr_expect_eq(held_mounts(&s), 1);
+	remove_container(&s);
+	cr_expect_eq(held_mounts(&s), 0);
+	rig_stop(s.rig);
+}
+
 /* --- a rootfs that means harm ----------------------------------------------------------------- */
 
 /*
