@@ -74,8 +74,10 @@ teardown() {
 }
 
 @test "a terminal has the size of the user's, and follows it" {
-	expect 0 timeout 90 "$here/terminal" - 'size 31x71' 'expect # ' 'send stty size\n' 'expect 31 71' \
-		'size 33x77' 'send sleep 1; stty size\n' 'expect 33 77' 'send exit 4\n' 'end 4' \
+	# A second before each, as the client follows the size only once it has told the first.
+	expect 0 timeout 90 "$here/terminal" - 'size 31x71' 'expect # ' 'send sleep 1; stty size\n' \
+		'expect 31 71' 'size 33x77' 'send sleep 1; stty size\n' 'expect 33 77' \
+		'send exit 4\n' 'end 4' \
 		-- docker run --rm -it "${with_runtime[@]}" img sh 3>&-
 }
 
