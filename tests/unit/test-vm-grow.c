@@ -74,6 +74,20 @@ static int grow(struct error *err)
 	return vm_grow(&store, &state, &config, &decoder, err);
 }
 
+/* The same beside a QEMU that is asked and answers as the steps say, and is asked no more. */
+static int grow_with(const struct fake_qemu_step *steps, size_t n, struct error *err)
+{
+	struct fake_qemu fake;
+	char path[PATH_MAX];
+	int r;
+
+	qmp_path(path);
+	cr_assert(fake_qemu_listen(&fake, path, steps, n) == 0);
+	r = grow(err);
+	cr_expect_str_eq(fake_qemu_end(&fake), "");
+	return r;
+}
+
 /* 300 MiB and what a guest needs for itself are 442: two steps more than there are. */
 Test(vm_grow, as_much_as_is_missing, .init = make_vm, .fini = remove_vm)
 {
@@ -93,14 +107,8 @@ Test(vm_grow, as_much_as_is_missing, .init = make_vm, .fini = remove_vm)
 		{ FAKE_SEND, DEVICE("268435456") },
 	};
 	struct error err = { 0 };
-	struct fake_qemu fake;
-	char path[PATH_MAX];
-	int r;
+	int r = grow_with(steps, ARRAY_SIZE(steps), &err);
 
-	qmp_path(path);
-	cr_assert(fake_qemu_listen(&fake, path, steps, ARRAY_SIZE(steps)) == 0);
-	r = grow(&err);
-	cr_expect_str_eq(fake_qemu_end(&fake), "");
 	cr_expect(r == 0, "%s", err.text);
 }
 
@@ -116,14 +124,8 @@ Test(vm_grow, more_than_there_can_be, .init = make_vm, .fini = remove_vm)
 		{ FAKE_SEND, PLACES },
 	};
 	struct error err = { 0 };
-	struct fake_qemu fake;
-	char path[PATH_MAX];
-	int r;
+	int r = grow_with(steps, ARRAY_SIZE(steps), &err);
 
-	qmp_path(path);
-	cr_assert(fake_qemu_listen(&fake, path, steps, ARRAY_SIZE(steps)) == 0);
-	r = grow(&err);
-	cr_expect_str_eq(fake_qemu_end(&fake), "");
 	cr_expect(r == -ENOSPC && strstr(err.text, "this VM can get 0") != NULL, "%s", err.text);
 }
 
