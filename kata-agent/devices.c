@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -84,24 +85,29 @@ static int bind_guest_node(int root_fd, const struct msg_device *device, mode_t 
 	return copy < 0 ? copy : mount_attach(copy, target, err);
 }
 
-/* The image may have something of that name: the right node stays, no other thing does. */
+/*
+ * The image may have something of that name: the right node stays, no other thing does. Who shares
+ * the image may put a link there at any time, so what was looked at is what gets owner and mode.
+ */
 static int make_node(int parent, const char *name, const struct msg_device *device, mode_t kind)
 {
 	dev_t number = makedev(device->major, device->minor);
+	CLEANUP(fd_close) int fd = -1;
+	char path[32];
 	struct stat st;
 
-	if (mknodat(parent, name, kind, number) < 0) {
-		if (errno != EEXIST)
-			return -errno;
-		if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			return -errno;
-		if (!is_device(&st, kind, kind == S_IFIFO ? st.st_rdev : number))
-			return -EEXIST;
-	}
-	if (fchownat(parent, name, device->uid, device->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    fchmodat(parent, name, device->mode, 0) < 0)
+	if (mknodat(parent, name, kind, number) < 0 && errno != EEXIST)
 		return -errno;
-	return 0;
+	fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!is_device(&st, kind, kind == S_IFIFO ? st.st_rdev : number))
+		return -EEXIST;
+	if (fchownat(fd, "", device->uid, device->gid, AT_EMPTY_PATH) < 0)
+		return -errno;
+	/* Older kernels have no fchmodat() of such a descriptor. /proc is the guest's. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return chmod(path, device->mode) < 0 ? -errno : 0;
 }
 
 static int make(int root_fd, const struct msg_device *device, struct error *err)

@@ -74,6 +74,22 @@ Test(agent_pod, container_ends_whole_in_a_shared_pid_namespace)
 	rig_stop(s.rig);
 }
 
+/* The other one's root by way of /proc: as a working directory it would be a way out. */
+Test(agent_pod, a_working_directory_in_another_container_is_refused)
+{
+	struct stand s = stand();
+	struct msg_process sleeper = process(ARGS(TEXT("sleep"), TEXT("1000")));
+	struct msg_create create = member("c2", true, false, false, sleeper);
+	struct msg_exec exec = { .container = TEXT("c2"), .process = shell("pwd") };
+
+	run_first(&s, sleeper);
+	run(&s, MSG_CREATE, &create);
+	exec.process.cwd = TEXT("/proc/1/root/tmp");
+	caller_must_fail(s.runtime, MSG_EXEC, &exec, EINVAL,
+			 "working directory /proc/1/root/tmp lies outside the container");
+	rig_stop(s.rig);
+}
+
 Test(agent_pod, shares_nothing_with_what_does_not_run)
 {
 	struct stand s = stand();
