@@ -287,7 +287,11 @@ int privsep_limit(enum privsep_process process, struct error *err)
 	return 0;
 }
 
-int privsep_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct error *err)
+static int verify(uid_t uid, gid_t gid, uint64_t keep, struct error *err);
+
+/* keep: capabilities that stay effective and permitted, in no set that an exec would look at. */
+static int drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, uint64_t keep,
+		struct error *err)
 {
 	int r;
 
@@ -299,35 +303,54 @@ int privsep_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct
 	if (prctl(PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0) < 0)
 		return error_set(err, errno, "set the securebits");
 	capng_clear(CAPNG_SELECT_ALL);
+	for (unsigned cap = 0; cap < 64; cap++)
+		if ((keep & UINT64_C(1) << cap) != 0)
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, cap);
 	r = capng_change_id((int)uid, (int)gid, CAPNG_CLEAR_BOUNDING | CAPNG_CLEAR_AMBIENT);
 	if (r < 0)
 		return error_say(err, EPERM, "capng_change_id(%u, %u) failed with %d", uid, gid, r);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set(err, errno, "prctl");
-	return privsep_verify(uid, gid, err);
+	return verify(uid, gid, keep, err);
+}
+
+int privsep_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct error *err)
+{
+	return drop(uid, gid, groups, count, 0, err);
+}
+
+int privsep_drop_to(enum privsep_process process, uid_t uid, const gid_t *groups, size_t count,
+		    struct error *err)
+{
+	return drop(uid, uid, groups, count, privsep_capabilities(process), err);
 }
 
 /*
- * No capability in any set. Asks the kernel directly: libcap-ng reads the bounding set from /proc,
- * which the new root does not show, and its capng_have_capabilities() ignores the permitted set.
+ * No capability but those to keep, in the bounding set those of bounding. Asks the kernel directly:
+ * libcap-ng reads that set from /proc, which the new root does not show, and its
+ * capng_have_capabilities() ignores the permitted set.
  */
-static int verify_capabilities(struct error *err)
+static int verify_capabilities(uint64_t keep, uint64_t bounding, struct error *err)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
 
 	if (syscall(SYS_capget, &head, sets) < 0)
 		return error_set(err, errno, "read the own capabilities");
-	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
-		if ((sets[i].effective | sets[i].permitted | sets[i].inheritable) != 0)
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
+		uint32_t own = (uint32_t)(keep >> (32 * i));
+
+		if (((sets[i].effective | sets[i].permitted) & ~own) != 0 ||
+		    sets[i].inheritable != 0)
 			return error_say(err, EPERM, "capabilities are left: %08x %08x %08x",
 					 sets[i].effective, sets[i].permitted, sets[i].inheritable);
+	}
 	for (unsigned long cap = 0; cap < 64; cap++) {
 		int r = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
 
 		if (r < 0 && cap > 0)
 			break; /* the kernel knows no more */
-		if (r != 0)
+		if (r != 0 && (bounding & UINT64_C(1) << cap) == 0)
 			return error_say(err, EPERM, "capability %lu is left in the bounding set",
 					 cap);
 		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) != 0)
@@ -337,7 +360,7 @@ static int verify_capabilities(struct error *err)
 	return 0;
 }
 
-int privsep_verify(uid_t uid, gid_t gid, struct error *err)
+static int verify(uid_t uid, gid_t gid, uint64_t keep, struct error *err)
 {
 	uid_t ruid, euid, suid;
 	gid_t rgid, egid, sgid, groups[64];
@@ -355,7 +378,7 @@ int privsep_verify(uid_t uid, gid_t gid, struct error *err)
 	for (int i = 0; i < count; i++)
 		if (groups[i] == 0)
 			return error_say(err, EPERM, "group 0 is left");
-	r = verify_capabilities(err);
+	r = verify_capabilities(keep, 0, err);
 	if (r < 0)
 		return r;
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
@@ -363,6 +386,23 @@ int privsep_verify(uid_t uid, gid_t gid, struct error *err)
 	if ((prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) & SECUREBITS) != SECUREBITS)
 		return error_say(err, EPERM, "the securebits are not locked");
 	return 0;
+}
+
+int privsep_verify(uid_t uid, gid_t gid, struct error *err)
+{
+	return verify(uid, gid, 0, err);
+}
+
+int privsep_verify_bounds(enum privsep_process process, struct error *err)
+{
+	uint64_t keep = privsep_capabilities(process);
+	int r = verify_capabilities(keep, keep, err);
+
+	if (r == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+		r = error_say(err, EPERM, "no_new_privs is not set");
+	if (r == 0 && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER)
+		r = error_say(err, EPERM, "there is no system call filter");
+	return r < 0 ? error_prefix(err, "%s is not confined", rows[process].name) : 0;
 }
 
 /*
@@ -408,8 +448,11 @@ static int verify_limits(const struct privsep_row *row, struct error *err)
 int privsep_finish(enum privsep_process process, uid_t uid, bool log, struct error *err)
 {
 	const struct privsep_row *row = &rows[process];
-	int r = privsep_verify(uid, uid, err);
+	int r = verify(uid, uid, privsep_capabilities(process), err);
 
+	/* An exec makes a process dumpable again. */
+	if (r == 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+		r = error_say(err, EPERM, "others of its user may look into it");
 	if (r == 0)
 		r = verify_root(row, err);
 	if (r == 0)

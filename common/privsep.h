@@ -183,12 +183,22 @@ int privsep_limit(enum privsep_process process, struct error *err);
  */
 int privsep_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct error *err);
 
+/* The same for a row that keeps capabilities: those stay effective and permitted. */
+int privsep_drop_to(enum privsep_process process, uid_t uid, const gid_t *groups, size_t count,
+		    struct error *err);
+
 /* What privsep_drop() promises, checked against the kernel: 0, or -EPERM naming what is left. */
 int privsep_verify(uid_t uid, gid_t gid, struct error *err);
 
 /*
- * The last step of a row: verifies ids, capabilities, root and limits, loads the row's filter and
- * verifies that. log: as filter_load().
+ * Of a row whose program is root of a user namespace and confines itself further, before its exec:
+ * no more than the row's capabilities in any set, no_new_privs and a filter, or -EPERM.
+ */
+int privsep_verify_bounds(enum privsep_process process, struct error *err);
+
+/*
+ * The last step of a row: verifies ids, capabilities (no more than the row's), root and limits,
+ * loads the row's filter and verifies that. log: as filter_load().
  */
 int privsep_finish(enum privsep_process process, uid_t uid, bool log, struct error *err);
 

@@ -129,7 +129,9 @@ static int enter_virtiofsd(const struct spawn *spawn, int report, struct error *
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set(err, errno, "prctl");
 	r = bound_virtiofsd(spawn->row, err);
-	return r < 0 ? r : filter_load(row->filter, spawn->seccomp_log, err);
+	if (r == 0)
+		r = filter_load(row->filter, spawn->seccomp_log, err);
+	return r < 0 ? r : privsep_verify_bounds(spawn->row, err);
 }
 
 static int enter_worker(struct error *err)

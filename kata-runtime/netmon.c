@@ -9,11 +9,9 @@
  */
 #include "kata-runtime/netmon.h"
 
-#include <cap-ng.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -31,7 +29,6 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
-#include "common/filter.h"
 #include "common/fdpass.h"
 #include "common/launch.h"
 #include "common/log.h"
@@ -183,27 +180,17 @@ static size_t find_groups(gid_t uid_base, gid_t groups[2])
 	return 2;
 }
 
-/* Only CAP_NET_ADMIN is left, and cannot grow; verified. */
-static int drop(uid_t uid_base, struct error *err)
+/* Only the row's capability is left, and cannot grow; verified, the filter as well. */
+static int confine(uid_t uid_base, bool log, struct error *err)
 {
 	uid_t uid = uid_base + UID_NETMON;
 	gid_t groups[2];
+	int r = privsep_limit(PRIVSEP_NETMON, err);
 
-	if (setgroups(find_groups(uid_base, groups), groups) < 0)
-		return error_set(err, errno, "set the groups");
-	capng_clear(CAPNG_SELECT_ALL);
-	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN);
-	if (capng_change_id((int)uid, (int)uid, CAPNG_CLEAR_BOUNDING | CAPNG_CLEAR_AMBIENT) < 0)
-		return error_say(err, EPERM, "become uid %u", uid);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return error_set(err, errno, "prctl");
-	if (capng_get_caps_process() < 0)
-		return error_say(err, EPERM, "read the own capabilities");
-	capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN);
-	if (getuid() != uid || geteuid() != uid || getgid() != uid ||
-	    capng_have_capabilities(CAPNG_SELECT_ALL) != CAPNG_NONE)
-		return error_say(err, EPERM, "rights are left");
-	return 0;
+	if (r == 0)
+		r = privsep_drop_to(PRIVSEP_NETMON, uid, groups, find_groups(uid_base, groups),
+				    err);
+	return r < 0 ? r : privsep_finish(PRIVSEP_NETMON, uid, log, err);
 }
 
 static int prepare(struct netmon *m, const char *sid, struct error *err)
@@ -236,11 +223,7 @@ static int prepare(struct netmon *m, const char *sid, struct error *err)
 	m->sync = (struct network_sync){ .ops = &ops, .context = m, .netlink = &m->netlink };
 	m->sync.sid = sid;
 	m->sync.host = network_host_open();
-	if (r == 0)
-		r = privsep_limit(PRIVSEP_NETMON, err);
-	if (r == 0)
-		r = drop((uid_t)base, err);
-	return r < 0 ? r : filter_load(FILTER_NETMON, log, err);
+	return r < 0 ? r : confine((uid_t)base, log, err);
 }
 
 /* --- its life --------------------------------------------------------------------------------- */

@@ -129,6 +129,10 @@ shim() {
 	shim refused
 }
 
+@test "shim: it does not run with rights that it cannot give up" {
+	shim rights_that_stay
+}
+
 @test "shim: no proxy: the runtime is told" {
 	shim no_proxy
 }

@@ -377,6 +377,40 @@ Test(monitor, refuses_to_run_outside_of_a_pid_namespace)
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1, "status 0x%x", status);
 }
 
+/* Not as root, not as nobody, and not when it cannot give up what it was started with. */
+Test(monitor, refuses_to_run_with_rights_that_cannot_be_dropped)
+{
+	static const struct {
+		int lacks;      /* a capability; -1: none, but other uids */
+		uid_t uid_base; /* then */
+		const char *says;
+	} cases[] = {
+		{ -1, 0, "LAUNCH's uid block begins with root" },
+		{ -1, UINT32_MAX - 1, "launch.uid_base: 4294967294 is over" },
+		{ CAP_SETPCAP, 0, "start QEMU: set the securebits" },
+		{ CAP_SYS_ADMIN, 0, "leave the host's namespaces" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err = { 0 };
+		int status;
+
+		launcher_fini(&launcher);
+		launcher_without = cases[i].lacks;
+		launcher_start(&launcher, true, 0);
+		if (cases[i].lacks < 0)
+			launcher.uid_base = cases[i].uid_base;
+		cr_expect(launcher_launch(&launcher, &sleepers, &err) < 0, "case %zu", i);
+		cr_expect(strstr(err.text, cases[i].says) != NULL, "%s: %s", cases[i].says,
+			  err.text);
+		status = launcher_wait(&launcher);
+		cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 1, "%s: status 0x%x",
+			  cases[i].says, status);
+		if (cases[i].lacks >= 0)
+			cr_expect_eq(processes_left(), 0);
+	}
+}
+
 /* --- the worker's successors ------------------------------------------------------------------ */
 
 /* Waits for a worker other than that one: its pid. */

@@ -5,6 +5,9 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -60,7 +64,45 @@ static int confine(void)
 	return privsep_limit(PRIVSEP_WORKER, &err) < 0 ? -1 : privsep_drop(uid, uid, NULL, 0, &err);
 }
 
-static _Noreturn void become_worker(int *fds, char *const args[], bool drop)
+/* What a monitor that fails could leave a worker. */
+enum left {
+	LEFT_NOTHING,
+	LEFT_ALL,
+	LEFT_ROOT,
+	LEFT_LIMIT,
+	LEFT_PRIVS,
+	LEFT_CAPABILITY,
+	LEFT_GROUP,
+	LEFT_UID,
+	LEFT_COUNT
+};
+
+/* The same, but for one thing; an exec as root gives the capabilities of the bounding set again. */
+static int confine_but(enum left left)
+{
+	const int bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+			 SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+	uid_t uid = left == LEFT_UID ? 0 : ID_BASE + UID_PROXY;
+	gid_t group = 0;
+	struct error err;
+
+	if (left == LEFT_NOTHING)
+		return confine();
+	if ((left != LEFT_ROOT && privsep_enter_root(-1, &err) < 0) ||
+	    (left != LEFT_LIMIT && privsep_limit(PRIVSEP_WORKER, &err) < 0) ||
+	    setgroups(left == LEFT_GROUP, &group) < 0 || prctl(PR_SET_SECUREBITS, bits) < 0)
+		return -1;
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if ((left != LEFT_CAPABILITY || cap != CAP_CHOWN) &&
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -1;
+	if (setresgid(ID_BASE + UID_PROXY, ID_BASE + UID_PROXY, ID_BASE + UID_PROXY) < 0 ||
+	    setresuid(uid, uid, uid) < 0)
+		return -1;
+	return left == LEFT_PRIVS ? 0 : prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+static _Noreturn void become_worker(int *fds, char *const args[], enum left left)
 {
 	/* As the monitor does: its folder may be closed to the worker's uid. */
 	int program = open(launcher_program("kata-proxy/kata-proxy"), O_PATH | O_CLOEXEC);
@@ -73,7 +115,7 @@ static _Noreturn void become_worker(int *fds, char *const args[], bool drop)
 	fds[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = 0; i < 3; i++)
 		dup2(fds[0], i);
-	if (drop && confine() < 0)
+	if (left != LEFT_ALL && confine_but(left) < 0)
 		_exit(98);
 	execveat(program, "", args, environ, AT_EMPTY_PATH);
 	_exit(97);
@@ -90,7 +132,7 @@ static int listen_for_clients(void)
 	return fd;
 }
 
-static void start_with(bool drop, char *flag)
+static void start_with(enum left left, char *flag)
 {
 	char *const args[] = { "kata-proxy", "worker", "test", flag, NULL };
 	int fds[FD_COUNT], link[2], console[2], pipes[3][2], park;
@@ -121,7 +163,7 @@ static void start_with(bool drop, char *flag)
 	rig.pid = fork();
 	cr_assert(rig.pid >= 0);
 	if (rig.pid == 0)
-		become_worker(fds, args, drop);
+		become_worker(fds, args, left);
 	close(link[1]);
 	close(console[1]);
 	close(fds[WORKER_FD_CLIENTS]);
@@ -141,7 +183,7 @@ static void set_up(void)
 	if (geteuid() != 0)
 		cr_skip("needs root");
 	signal(SIGPIPE, SIG_IGN);
-	start_with(true, NULL);
+	start_with(LEFT_NOTHING, NULL);
 }
 
 /* Waits for the worker's end: its exit status, or 1000 and the signal. */
@@ -646,7 +688,7 @@ Test(worker, limits_the_number_of_clients)
 	for (int i = 0; i < 256; i++)
 		clients[i] = client_ready();
 	late = client_connect();
-	peer_expect_close(&late, 0, CLOSE_LIMIT);
+	cr_expect_str_eq(peer_expect_close(&late, 0, CLOSE_LIMIT), "there are too many clients");
 	peer_expect_end(&late);
 	peer_fini(&late);
 	peer_fini(&clients[17]);
@@ -817,7 +859,7 @@ Test(worker, an_agent_that_breaks_the_protocol_ends_the_link)
 		uint32_t number;
 
 		if (i > 0)
-			start_with(true, NULL);
+			start_with(LEFT_NOTHING, NULL);
 		agent_up();
 		client = client_opened(&number);
 		peer_send(&rig.agent, s->channel == CLIENTS ? number : s->channel, s->type,
@@ -893,7 +935,7 @@ Test(worker, bounds_a_flood_of_lines)
 	static char line[3000];
 
 	tear_down();
-	start_with(true, "--guest-debug");
+	start_with(LEFT_NOTHING, "--guest-debug");
 	agent_up();
 	memset(line, 'x', sizeof(line) - 2);
 	line[sizeof(line) - 2] = '\n';
@@ -1042,7 +1084,7 @@ Test(worker, tells_a_power_off_from_a_failure)
 		cr_assert_eq(log_lines(LOG_OF_CONSOLE), cases[i].error);
 		peer_fini(&client);
 		tear_down();
-		start_with(true, NULL);
+		start_with(LEFT_NOTHING, NULL);
 	}
 }
 
@@ -1079,10 +1121,26 @@ Test(worker, does_not_wait_long_for_clients_that_do_not_read)
 	peer_fini(&stuck);
 }
 
-Test(worker, does_not_run_with_rights)
+Test(worker, does_not_run_with_a_right_that_is_left)
 {
-	tear_down();
-	start_with(false, NULL);
-	cr_assert_eq(worker_end(), 1);
-	cr_assert(strstr(log_text(LOG_OF_PROXY), "did not start") != NULL);
+	static const char *const says[LEFT_COUNT] = {
+		[LEFT_ALL] = "uid is 0/0/0",
+		[LEFT_ROOT] = "the root is not the confined one",
+		[LEFT_LIMIT] = "RLIMIT_NOFILE is left above 512",
+		[LEFT_PRIVS] = "no_new_privs is not set",
+		[LEFT_CAPABILITY] = "capability 0 is left in the bounding set",
+		[LEFT_GROUP] = "group 0 is left",
+		[LEFT_UID] = "uid is 0/0/0",
+	};
+
+	for (enum left left = LEFT_ALL; left < LEFT_COUNT; left++) {
+		if (SANITIZED && left != LEFT_ALL)
+			break; /* its libraries are not in an empty root */
+		tear_down();
+		start_with(left, NULL);
+		cr_expect_eq(worker_end(), 1, "%s", says[left]);
+		cr_expect(strstr(log_text(LOG_OF_PROXY), "the worker did not start") != NULL);
+		cr_expect(strstr(log_text(LOG_OF_PROXY), says[left]) != NULL, "%s: %s", says[left],
+			  log_text(LOG_OF_PROXY));
+	}
 }

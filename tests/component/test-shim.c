@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pty.h>
 #include <sched.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -94,6 +96,10 @@ static const char *program(void)
 	return path;
 }
 
+/* What it is started with other than it should be: a uid's text, and without a capability. */
+static const char *shim_uid;
+static int shim_lacks = -1;
+
 /* In the child: descriptors 0 to 6 in place, then exec. */
 static void become_shim(const int fds[FDS])
 {
@@ -105,6 +111,8 @@ static void become_shim(const int fds[FDS])
 	int moved[FDS];
 
 	snprintf(uid, sizeof(uid), "KATA_UID=%d", SHIM_UID);
+	if (shim_uid != NULL)
+		snprintf(uid, sizeof(uid), "KATA_UID=%s", shim_uid);
 	for (int i = 0; i < FDS; i++)
 		moved[i] = fds[i] >= 0 ? fcntl(fds[i], F_DUPFD_CLOEXEC, 100) : -1;
 	for (int i = 0; i < FDS; i++) {
@@ -113,6 +121,8 @@ static void become_shim(const int fds[FDS])
 			dup2(moved[i], i);
 	}
 	setsid();
+	if (shim_lacks >= 0 && prctl(PR_CAPBSET_DROP, shim_lacks, 0, 0, 0) < 0)
+		_exit(125);
 	execve(program(), argv, env);
 	_exit(126);
 }
@@ -908,6 +918,35 @@ static void refused(void)
 	expect_failed("there is no such handle");
 }
 
+/* A shim that cannot give up what it was started with says so, and does not run. */
+static void rights_that_stay(void)
+{
+	static const struct {
+		const char *uid; /* NULL: its own */
+		int lacks;       /* a capability; -1: none */
+		const char *says;
+	} cases[] = {
+		{ "0", -1, "a daemon cannot run as uid 0" },
+		{ "4294967295", -1, "a daemon cannot run as uid 4294967295" },
+		{ "x", -1, "KATA_UID" },
+		{ NULL, CAP_SETPCAP, "set the securebits" },
+		{ NULL, CAP_SETUID, "capng_change_id" },
+		{ NULL, CAP_SYS_ADMIN, "make a mount namespace" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		shim_uid = cases[i].uid;
+		shim_lacks = cases[i].lacks;
+		rig.ended = false;
+		start_with_pipes();
+		expect_failed(cases[i].says);
+		fd_close(&rig.in);
+		fd_close(&rig.out[1]);
+		fd_close(&rig.out[2]);
+		fd_close(&rig.control);
+	}
+}
+
 static void no_proxy(void)
 {
 	char path[96];
@@ -1094,6 +1133,7 @@ static const struct {
 	CASE(hostile),
 	CASE(not_ours),
 	CASE(refused),
+	CASE(rights_that_stay),
 	CASE(no_proxy),
 	CASE(vm_ended_before_hello),
 	CASE(undone),

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,6 +25,8 @@
 #include "common/fdpass.h"
 #include "common/launch.h"
 #include "common/process.h"
+
+int launcher_without = -1;
 
 const char *launcher_program(const char *path)
 {
@@ -71,6 +74,8 @@ static _Noreturn void become_monitor(const char *program, int control, int log, 
 	for (int i = 0; i < extra; i++)
 		if (dup2(null, 20 + 3 * i) < 0)
 			_exit(99);
+	if (launcher_without >= 0 && prctl(PR_CAPBSET_DROP, launcher_without, 0, 0, 0) < 0)
+		_exit(97);
 	execl(program, "kata-proxy", "monitor", "test", NULL);
 	_exit(98);
 }

@@ -34,6 +34,9 @@ struct launcher {
 	int listen, qmp, orders; /* passed with LAUNCH; closed here then */
 };
 
+/* A capability that the monitor is started without; -1, as it is at first: none. */
+extern int launcher_without;
+
 /* What is launched: paths are opened, argument lists end with NULL. */
 struct launcher_vm {
 	const char *qemu, *virtiofsd; /* virtiofsd NULL: none */

@@ -2,6 +2,7 @@
  * kata-runtime/decoder.h: a scripted proxy at a real socket, in a thread, honest and hostile. What
  * the runtime gets is an error or a checked struct, within its deadline.
  */
+#include <cap-ng.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <json-c/json.h>
@@ -338,6 +339,41 @@ Test(decoder, connects_again)
 	cr_expect_eq(reply.handle, UINT64_MAX - 1);
 	decoder_close(&decoder);
 	proxy_stop(&proxy);
+}
+
+/* Who asks for one that is not confined has none. */
+Test(decoder, does_not_run_with_rights)
+{
+	static const struct {
+		uid_t uid;
+		int lacks; /* a capability, -1: none */
+		const char *says;
+	} cases[] = {
+		{ 0, -1, "a daemon cannot run as uid 0" },
+		{ UINT32_MAX, -1, "a daemon cannot run as uid 4294967295" },
+		{ UID, CAP_SETPCAP, "set the securebits" },
+	};
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct decoder decoder = DECODER_NONE;
+		struct error err = { 0 };
+		struct proxy proxy;
+
+		proxy_start(&proxy, HONEST);
+		if (cases[i].lacks >= 0) {
+			cr_assert(capng_get_caps_process() == 0);
+			capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+				     (unsigned)cases[i].lacks);
+			cr_assert(capng_apply(CAPNG_SELECT_CAPS) == 0);
+		}
+		cr_expect(decoder_open(&decoder, proxy.path, cases[i].uid, false,
+				       deadline_in_ms(WAIT_MS), &err) < 0);
+		cr_expect(strstr(err.text, cases[i].says) != NULL, "%s: %s", cases[i].says,
+			  err.text);
+		cr_expect_eq(decoder.fd, -1);
+		proxy_stop(&proxy);
+	}
 }
 
 Test(decoder, nobody_listens)

@@ -624,7 +624,14 @@ Test(privsep, verify_ids)
 /* --- rows ------------------------------------------------------------------------------------- */
 
 /* Which step of the decoder's row is left out. */
-enum missing { MISSING_NOTHING, MISSING_ROOT, MISSING_EMPTY_ROOT, MISSING_LIMIT, MISSING_COUNT };
+enum missing {
+	MISSING_NOTHING,
+	MISSING_ROOT,
+	MISSING_EMPTY_ROOT,
+	MISSING_LIMIT,
+	MISSING_DUMPABLE,
+	MISSING_COUNT
+};
 
 /* The host's root, that looks like one of our own by its flags. */
 static int disguise_root(void)
@@ -643,6 +650,7 @@ static int finish(void *data)
 		[MISSING_ROOT] = "its flags are",
 		[MISSING_EMPTY_ROOT] = "it has /usr",
 		[MISSING_LIMIT] = "RLIMIT_CORE",
+		[MISSING_DUMPABLE] = "may look into it",
 	};
 	enum missing missing = *(enum missing *)data;
 	struct error err = { 0 };
@@ -656,6 +664,8 @@ static int finish(void *data)
 	if (missing != MISSING_LIMIT)
 		CHECK_DONE(privsep_limit(PRIVSEP_DECODER, &err));
 	CHECK_DONE(privsep_drop(TEST_ID, TEST_ID, NULL, 0, &err));
+	if (missing == MISSING_DUMPABLE)
+		CHECK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
 	if (missing == MISSING_NOTHING) {
 		CHECK_DONE(privsep_finish(PRIVSEP_DECODER, TEST_ID, false, &err));
 		return 0;
@@ -672,6 +682,67 @@ Test(privsep, finish_refuses_what_is_not_confined)
 	for (enum missing m = MISSING_NOTHING; m < MISSING_COUNT; m++)
 		if (!SANITIZED || m != MISSING_EMPTY_ROOT) /* whose root has libraries */
 			run_child(finish, &m);
+}
+
+/* What netmon keeps, and one capability more than that. */
+static int finish_with_a_capability(void *data)
+{
+	enum privsep_process process = *(enum privsep_process *)data;
+	struct error err = { 0 };
+
+	CHECK_DONE(privsep_limit(PRIVSEP_NETMON, &err));
+	CHECK_DONE(privsep_drop_to(process, TEST_ID, NULL, 0, &err));
+	if (process == PRIVSEP_NETMON) {
+		CHECK_DONE(privsep_finish(PRIVSEP_NETMON, TEST_ID, false, &err));
+		return 0;
+	}
+	CHECK(privsep_finish(PRIVSEP_NETMON, TEST_ID, false, &err) == -EPERM);
+	CHECK(strstr(err.text, "netmon is not confined: capabilities are left") == err.text);
+	return 0;
+}
+
+Test(privsep, finish_takes_the_rows_capabilities_and_no_others)
+{
+	enum privsep_process processes[] = { PRIVSEP_NETMON, PRIVSEP_RUNTIME_WAIT };
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(processes); i++)
+		run_child(finish_with_a_capability, &processes[i]);
+}
+
+/* What virtiofsd's start may leave out. */
+enum unbound { UNBOUND_NOTHING, UNBOUND_SET, UNBOUND_PRIVS, UNBOUND_FILTER, UNBOUND_COUNT };
+
+static int verify_bounds(void *data)
+{
+	static const char *const texts[UNBOUND_COUNT] = {
+		[UNBOUND_SET] = "capabilities are left",
+		[UNBOUND_PRIVS] = "no_new_privs is not set",
+		[UNBOUND_FILTER] = "there is no system call filter",
+	};
+	enum unbound unbound = *(enum unbound *)data;
+	struct error err = { 0 };
+	int r;
+
+	if (unbound != UNBOUND_SET)
+		CHECK_DONE(privsep_cut(PRIVSEP_VIRTIOFSD, true, &err));
+	if (unbound != UNBOUND_PRIVS)
+		CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	if (unbound != UNBOUND_FILTER && unbound != UNBOUND_PRIVS)
+		CHECK_DONE(filter_load(FILTER_VIRTIOFSD, false, &err));
+	r = privsep_verify_bounds(PRIVSEP_VIRTIOFSD, &err);
+	if (unbound == UNBOUND_NOTHING)
+		CHECK_DONE(r);
+	else
+		CHECK(r == -EPERM && strstr(err.text, texts[unbound]) != NULL);
+	return 0;
+}
+
+Test(privsep, verify_bounds_finds_what_is_left)
+{
+	need_root();
+	for (enum unbound u = 0; u < UNBOUND_COUNT; u++)
+		run_child(verify_bounds, &u);
 }
 
 static uint64_t effective(void)
