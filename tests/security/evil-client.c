@@ -20,7 +20,10 @@
 #include "common/str.h"
 #include "common/wire.h"
 
-enum { PATIENCE_MS = 10000, CONNECTIONS = 400, DESCRIPTORS = 200 };
+enum { PATIENCE_MS = 10000, CONNECTIONS = 400, DESCRIPTORS = 200, DEPTH = 1000000 };
+
+/* What is before the message in a HELLO. */
+enum { HELLO_HEAD = 3 + FRAME_NONCE };
 
 static const char *path;
 
@@ -123,21 +126,37 @@ static void say(int fd)
 
 /* --- the deeds ------------------------------------------------------------------------------ */
 
+/* A HELLO up to the message in it, and that in its place. */
+static void put_hello_of(int fd, const void *message, size_t len)
+{
+	CLEANUP(buf_fini) struct buf hello = { 0 };
+	const struct frame frame = { .length = (uint32_t)(HELLO_HEAD + len), .type = FRAME_HELLO };
+	uint8_t head[FRAME_HEADER];
+
+	make_hello(&hello);
+	frame_put_header(head, &frame);
+	put(fd, head, sizeof(head));
+	put(fd, buf_at(&hello) + FRAME_HEADER, HELLO_HEAD);
+	put(fd, message, len);
+}
+
 static void do_bomb(void)
 {
 	int fd = connect_to_proxy();
 
-	put_frame(fd, 0, FRAME_HELLO, 0, "\xdd\x00\xff\xff\xff", 5);
+	put_hello_of(fd, "\xdd\x00\xff\xff\xff", 5);
 	say(fd);
 }
 
+/* As deep as a frame can be: who follows that runs out of stack. */
 static void do_depth(void)
 {
+	static char nested[DEPTH + 1];
 	int fd = connect_to_proxy();
-	char nested[200];
 
-	memset(nested, '\x91', sizeof(nested));
-	put_frame(fd, 0, FRAME_HELLO, 0, nested, sizeof(nested));
+	memset(nested, '\x91', DEPTH);
+	nested[DEPTH] = '\xc0';
+	put_hello_of(fd, nested, sizeof(nested));
 	say(fd);
 }
 
