@@ -31,37 +31,48 @@ static int list_add(struct cli_list *list, char *item, struct error *err)
 	return 0;
 }
 
-/* The option that the word names: "--name", "--name=value", "-n", "-nvalue". */
+/*
+ * The option that the word names, in the ways of Go's flag package, whose runc is: one dash or two
+ * before a name or a letter, then "=value" or nothing. And as elsewhere: "-nvalue".
+ */
 static const struct cli_option *find_option(const struct cli_option *options, size_t count,
 					    char *word, char **ret_value)
 {
-	*ret_value = NULL;
-	for (size_t i = 0; i < count; i++) {
-		size_t len = strlen(options[i].name);
+	char *name = word + (word[1] == '-' ? 2 : 1);
+	size_t len = strcspn(name, "=");
 
-		if (word[1] == '-' && strncmp(word + 2, options[i].name, len) == 0 &&
-		    (word[2 + len] == '\0' || word[2 + len] == '=')) {
-			if (word[2 + len] == '=')
-				*ret_value = word + 3 + len;
+	*ret_value = name[len] == '=' ? name + len + 1 : NULL;
+	for (size_t i = 0; i < count; i++)
+		if ((strlen(options[i].name) == len && strncmp(options[i].name, name, len) == 0) ||
+		    (len == 1 && options[i].letter == name[0]))
 			return &options[i];
-		}
-		if (word[1] != '-' && options[i].letter == word[1] && word[1] != '\0') {
-			if (word[2] != '\0')
-				*ret_value = word + 2 + (word[2] == '=');
+	*ret_value = word + 2;
+	for (size_t i = 0; i < count; i++)
+		if (word[1] != '-' && options[i].letter != 0 && options[i].letter == word[1])
 			return &options[i];
-		}
-	}
 	return NULL;
+}
+
+/* What Go takes for a bool: 1, 0, or -1. */
+static int truth(const char *text)
+{
+	static const char *const words[] = { "true",  "1", "t", "T", "TRUE",  "True",
+					     "false", "0", "f", "F", "FALSE", "False" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (str_eq(words[i], text))
+			return i < ARRAY_SIZE(words) / 2;
+	return -1;
 }
 
 static int set_option(const struct cli_option *option, char *value, struct error *err)
 {
 	switch (option->kind) {
 	case CLI_FLAG:
-		if (value != NULL && !str_eq(value, "true") && !str_eq(value, "false"))
+		if (value != NULL && truth(value) < 0)
 			return error_say(err, EINVAL, "--%s is true or false, not \"%s\"",
 					 option->name, value);
-		*(bool *)option->target = value == NULL || str_eq(value, "true");
+		*(bool *)option->target = value == NULL || truth(value) > 0;
 		return 0;
 	case CLI_TEXT:
 		*(const char **)option->target = value;
@@ -105,6 +116,20 @@ int cli_parse(const struct cli_option *options, size_t count, int argc, char **a
 		r = set_option(option, value, err);
 	}
 	return r;
+}
+
+int cli_leading_options(const struct cli_option *options, size_t count, int argc, char **argv)
+{
+	int i = 1;
+
+	while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0') {
+		const struct cli_option *option;
+		char *value;
+
+		option = find_option(options, count, argv[i], &value);
+		i += option != NULL && option->kind != CLI_FLAG && value == NULL ? 2 : 1;
+	}
+	return i < argc ? i : argc;
 }
 
 int cli_one_id(const struct cli_list *words, const char *verb, struct error *err)

@@ -26,7 +26,7 @@ struct cli_list {
 void cli_list_free(struct cli_list *list);
 
 enum cli_kind {
-	CLI_FLAG, /* bool: --x, --x=true, --x=false */
+	CLI_FLAG, /* bool: --x, --x=true, --x=false, and Go's other words for them */
 	CLI_TEXT, /* const char *: --x V, --x=V */
 	CLI_LIST, /* struct cli_list: may be repeated */
 };
@@ -47,6 +47,9 @@ struct cli_option {
  */
 int cli_parse(const struct cli_option *options, size_t count, int argc, char **argv, int rest_after,
 	      struct cli_list *words, struct error *err);
+
+/* The index of the first word that is no option and no option's value: the verb, or argc. */
+int cli_leading_options(const struct cli_option *options, size_t count, int argc, char **argv);
 
 /* -EINVAL unless the words of that verb are the id of one container. */
 int cli_one_id(const struct cli_list *words, const char *verb, struct error *err);

@@ -15,6 +15,7 @@
 #include "common/privsep.h"
 #include "common/str.h"
 #include "kata-runtime/cli.h"
+#include "kata-runtime/commit.h"
 #include "kata-runtime/config.h"
 #include "kata-runtime/netmon.h"
 
@@ -71,7 +72,10 @@ static const struct verb {
 
 static int print_version(void)
 {
-	printf("kata-runtime version %s\nspec: 1.1.0\n", KATA_VERSION);
+	printf("kata-runtime version %s\n", KATA_VERSION);
+	if (KATA_COMMIT[0] != '\0')
+		printf("commit: %s\n", KATA_COMMIT);
+	printf("spec: 1.1.0\n");
 	return 0;
 }
 
@@ -85,24 +89,6 @@ static int print_help(const struct cli_option *options, size_t count)
 	printf("\noptions:\n");
 	cli_print_options(options, count);
 	return 0;
-}
-
-/* How many words of argv belong to the global options: the verb is the first other one. */
-static int find_verb(int argc, char **argv)
-{
-	static const char *const with_value[] = { "--root",     "--log",         "--log-format",
-						  "--rootless", "--kata-config", "--criu",
-						  "--config" };
-	int i = 1;
-
-	while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0') {
-		bool value = false;
-
-		for (size_t k = 0; k < ARRAY_SIZE(with_value); k++)
-			value = value || str_eq(argv[i], with_value[k]);
-		i += 1 + value;
-	}
-	return i < argc ? i : argc;
 }
 
 static int check_globals(struct cli *cli, const char *log_format, const char *rootless,
@@ -190,7 +176,7 @@ int main(int argc, char **argv)
 	if (argc == 2 && str_eq(argv[0], NETMON_NAME))
 		return netmon_main(argv[1]);
 
-	at = find_verb(argc, argv);
+	at = cli_leading_options(options, ARRAY_SIZE(options), argc, argv);
 	r = cli_parse(options, ARRAY_SIZE(options), at, argv, 0, &words, &err);
 	if (r == 0)
 		r = check_globals(&cli, log_format, rootless, &err);

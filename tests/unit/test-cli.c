@@ -69,6 +69,58 @@ Test(cli, values_in_all_forms)
 	cli_list_free(&t.env);
 }
 
+/* runc is written in Go, whose flags are these. */
+Test(cli, forms_of_go)
+{
+	struct cli_list words = { 0 };
+	struct error err = { 0 };
+	struct targets t = { 0 };
+
+	cr_assert_eq(parse(ARGV("-env", "A=1", "-env=B=2", "--e", "C=3", "--f=x", "-all=1", "id"),
+			   0, &t, &words, &err),
+		     0, "%s", err.text);
+	cr_assert_eq(t.env.count, 3);
+	cr_assert_str_eq(t.env.items[0], "A=1");
+	cr_assert_str_eq(t.env.items[1], "B=2");
+	cr_assert_str_eq(t.env.items[2], "C=3");
+	cr_assert_str_eq(t.file, "x");
+	cr_assert(t.all);
+	cr_assert_eq(words.count, 1);
+	cli_list_free(&words);
+	cr_assert_eq(parse(ARGV("--all=F"), 0, &t, &words, &err), 0);
+	cr_assert(!t.all);
+	cli_list_free(&t.env);
+}
+
+Test(cli, the_verb_stands_behind_options_and_their_values)
+{
+	bool flag;
+	const char *text;
+	const struct cli_option options[] = {
+		{ "debug", 'd', CLI_FLAG, &flag, "" },
+		{ "root", 'r', CLI_TEXT, &text, "" },
+	};
+	struct {
+		char **argv;
+		int argc, at;
+	} rows[] = {
+		{ ARGV("run", "-d"), 3, 1 },
+		{ ARGV("--debug", "run"), 3, 2 },
+		{ ARGV("--root", "/r", "run"), 4, 3 },
+		{ ARGV("-root", "/r", "run"), 4, 3 },
+		{ ARGV("-r", "run", "run"), 4, 3 },
+		{ ARGV("--root=/r", "--no-such", "run"), 4, 3 },
+		{ ARGV("-r/r", "run"), 3, 2 },
+		{ ARGV("--root"), 2, 2 },
+		{ ARGV("--debug"), 2, 2 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		cr_expect_eq(cli_leading_options(options, ARRAY_SIZE(options), rows[i].argc,
+						 rows[i].argv),
+			     rows[i].at, "row %zu", i);
+}
+
 /* exec ID sh -c 'a b': the command keeps its own options */
 Test(cli, a_command_keeps_its_options)
 {
