@@ -18,6 +18,8 @@ enum {
 	SHARES_MAX = 262144,
 	WEIGHT_MAX = 10000,
 	PERIOD_DEFAULT_US = 100000,
+	PERIOD_MIN_US = 1000, /* the kernel's, and of a quota, too */
+	PERIOD_MAX_US = 1000000,
 	BLKIO_MIN = 10,
 	BLKIO_MAX = 1000,
 	FIXED_VALUES = 16, /* beside hugepages and unified */
@@ -63,10 +65,11 @@ static int add_swap(struct resources *to, const struct spec_resources *limits, s
 	if (both < 0)
 		return add(to, "memory.swap.max", true, err, "max");
 	if (memory <= 0)
-		return error_say(err, EINVAL, "a limit of swap needs one of memory beside it");
+		return error_say(err, EINVAL,
+				 "memory.swap: a limit of swap needs one of memory beside it");
 	if (both < memory)
 		return error_say(err, EINVAL,
-				 "the limit of memory and swap together (%" PRId64
+				 "memory.swap: the limit of memory and swap together (%" PRId64
 				 ") is below that of memory (%" PRId64 ")",
 				 both, memory);
 	return add(to, "memory.swap.max", true, err, "%" PRId64, both - memory);
@@ -90,12 +93,47 @@ static uint64_t weight_of_shares(uint64_t shares)
 	return 1 + (shares - SHARES_MIN) * (WEIGHT_MAX - 1) / (SHARES_MAX - SHARES_MIN);
 }
 
+/* A list of numbers and ranges; which of them there are is known in the guest alone. */
+static bool is_list(const char *text)
+{
+	return text == NULL || text[strspn(text, "0123456789,-:/ \n")] == '\0';
+}
+
+/* What the kernel would refuse when the machine runs already. */
+static int check_cpu(const struct spec_resources *limits, struct error *err)
+{
+	uint64_t period = limits->cpu_period;
+	int64_t quota = limits->cpu_quota;
+
+	if (quota > 0 && quota < PERIOD_MIN_US)
+		return error_say(err, EINVAL, "cpu.quota: %" PRId64 " is below %d", quota,
+				 PERIOD_MIN_US);
+	if (period != 0 && (period < PERIOD_MIN_US || period > PERIOD_MAX_US))
+		return error_say(err, EINVAL, "cpu.period: %" PRIu64 " is not from %d to %d",
+				 period, PERIOD_MIN_US, PERIOD_MAX_US);
+	if (limits->cpu_burst < 0)
+		return error_say(err, EINVAL, "cpu.burst: %" PRId64 " is below 0",
+				 limits->cpu_burst);
+	if (quota > 0 && limits->cpu_burst > quota)
+		return error_say(err, EINVAL,
+				 "cpu.burst: %" PRId64 " is over the quota (%" PRId64 ")",
+				 limits->cpu_burst, quota);
+	if (limits->has_cpu_idle && limits->cpu_idle != 0 && limits->cpu_idle != 1)
+		return error_say(err, EINVAL, "cpu.idle: %" PRId64 " is neither 0 nor 1",
+				 limits->cpu_idle);
+	if (!is_list(limits->cpus) || !is_list(limits->mems))
+		return error_say(err, EINVAL, "cpu.%s: \"%s\" is no list of numbers",
+				 is_list(limits->cpus) ? "mems" : "cpus",
+				 is_list(limits->cpus) ? limits->mems : limits->cpus);
+	return 0;
+}
+
 static int add_cpu(struct resources *to, const struct spec_resources *limits, struct error *err)
 {
 	uint64_t period = limits->cpu_period != 0 ? limits->cpu_period : PERIOD_DEFAULT_US;
-	int r = 0;
+	int r = check_cpu(limits, err);
 
-	if (limits->cpu_shares != 0)
+	if (r == 0 && limits->cpu_shares != 0)
 		r = add(to, "cpu.weight", false, err, "%" PRIu64,
 			weight_of_shares(limits->cpu_shares));
 	if (r == 0 && limits->cpu_quota > 0)
@@ -106,9 +144,6 @@ static int add_cpu(struct resources *to, const struct spec_resources *limits, st
 		r = add(to, "cpu.max", false, err, "max %" PRIu64, period);
 	if (r == 0 && limits->cpu_burst > 0)
 		r = add(to, "cpu.max.burst", false, err, "%" PRId64, limits->cpu_burst);
-	if (r == 0 && limits->has_cpu_idle && limits->cpu_idle != 0 && limits->cpu_idle != 1)
-		return error_say(err, EINVAL, "cpu.idle is %" PRId64 ": expected 0 or 1",
-				 limits->cpu_idle);
 	if (r == 0 && limits->has_cpu_idle)
 		r = add(to, "cpu.idle", true, err, "%" PRId64, limits->cpu_idle);
 	/* The host's processor and node numbers; the guest takes those that it has. */
@@ -128,8 +163,8 @@ static int add_blkio(struct resources *to, const struct spec_resources *limits, 
 	if (weight == 0)
 		return 0;
 	if (weight < BLKIO_MIN || weight > BLKIO_MAX)
-		return error_say(err, EINVAL, "a block I/O weight of %u is not from %d to %d",
-				 weight, BLKIO_MIN, BLKIO_MAX);
+		return error_say(err, EINVAL, "blockIO.weight: %u is not from %d to %d", weight,
+				 BLKIO_MIN, BLKIO_MAX);
 	r = add(to, "io.bfq.weight", true, err, "%u", weight);
 	return r < 0 ? r
 		     : add(to, "io.weight", true, err, "%u",

@@ -100,6 +100,7 @@ static int refuse(const struct json_at *at, struct error *err)
 	} refused[] = {
 		{ "intelRdt", "a VM has no share of the host's caches that could be set" },
 		{ "netDevices", "a device of the host's network cannot be moved into a VM" },
+		{ "memoryPolicy", "the host's memory nodes are not those of the VM" },
 	};
 	struct json_at member;
 
@@ -131,6 +132,10 @@ int spec_read_linux(const struct json_at *at, struct spec *spec, struct error *e
 		"resources",  "maskedPaths", "rootfsPropagation", "sysctl",  "readonlyPaths",
 		"seccomp",    "timeOffsets", "personality",       NULL
 	};
+	static const char *const seccomp_known[] = { "defaultAction", "defaultErrnoRet",
+						     "architectures", "flags",
+						     "listenerPath",  "listenerMetadata",
+						     "syscalls",      NULL };
 	struct json_at member;
 	int r = json_need_object(at, err);
 
@@ -149,7 +154,8 @@ int spec_read_linux(const struct json_at *at, struct spec *spec, struct error *e
 	    (r = spec_read_resources(&member, &spec->resources, err)) < 0)
 		return r;
 	if (json_member(at, "seccomp", &member) &&
-	    (r = spec_read_seccomp(&member, &spec->seccomp, err)) < 0)
+	    ((r = spec_read_seccomp(&member, &spec->seccomp, err)) < 0 ||
+	     (r = spec_note_unknown(&spec->unapplied, &member, seccomp_known, err)) < 0))
 		return r;
 	/* mountLabel, which SELinux would read, and what is newer than this. */
 	return spec_note_unknown(&spec->unapplied, at, known, err);

@@ -188,6 +188,16 @@ static int read_console_size(const struct json_at *at, struct spec_process *ret,
 	return 0;
 }
 
+/* Of the host's processors, before and behind the move into the cgroup of a further process. */
+static int refuse_affinity(const struct json_at *at, struct error *err)
+{
+	struct json_at member;
+
+	if (json_member(at, "execCPUAffinity", &member) && spec_says(&member))
+		return json_error(&member, err, "the host's processors are not those of the VM");
+	return 0;
+}
+
 /* Profiles of security modules: named when they ask for something. */
 static int note_labels(const struct json_at *at, struct spec_process *ret, struct error *err)
 {
@@ -220,7 +230,6 @@ int spec_read_process(const struct json_at *at, struct spec_process *ret, struct
 					     "oomScoreAdj",
 					     "apparmorProfile",
 					     "selinuxLabel",
-					     "commandLine",
 					     "scheduler",
 					     "ioPriority",
 					     NULL };
@@ -244,7 +253,9 @@ int spec_read_process(const struct json_at *at, struct spec_process *ret, struct
 		return r;
 	ret->has_oom_score_adj = r > 0;
 	ret->oom_score_adj = (int32_t)score;
-	r = spec_read_scheduling(at, ret, err);
+	r = refuse_affinity(at, err);
+	if (r == 0)
+		r = spec_read_scheduling(at, ret, err);
 	if (r == 0)
 		r = note_labels(at, ret, err);
 	return r < 0 ? r : spec_note_unknown(&ret->unapplied, at, known, err);

@@ -164,12 +164,15 @@ static int get_limit(const struct json_at *at, const char *key, int64_t *ret, st
 static int read_memory(const struct json_at *at, struct spec_resources *ret, struct error *err)
 {
 	struct json_at memory;
+	bool hierarchy;
 	int r = find_section(at, "memory", &memory, err);
 
 	if (r <= 0 || (r = get_limit(&memory, "limit", &ret->memory_limit, err)) < 0 ||
 	    (r = get_limit(&memory, "reservation", &ret->memory_reservation, err)) < 0)
 		return r;
 	if ((r = get_limit(&memory, "swap", &ret->memory_swap, err)) < 0)
+		return r;
+	if ((r = json_get_bool(&memory, "useHierarchy", &hierarchy, err)) < 0)
 		return r;
 	return json_get_bool(&memory, "checkBeforeUpdate", &ret->check_before_update, err);
 }

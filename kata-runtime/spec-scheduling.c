@@ -8,6 +8,8 @@
 #include "common/str.h"
 #include "kata-runtime/spec-parse.h"
 
+enum { DEADLINE_RUNTIME_MIN_NS = 1024 }; /* the kernel's */
+
 static const struct spec_word policies[] = {
 	{ "SCHED_OTHER", SCHED_NORMAL }, { "SCHED_FIFO", SCHED_FIFO },
 	{ "SCHED_RR", SCHED_RR },        { "SCHED_BATCH", SCHED_BATCH },
@@ -56,6 +58,35 @@ static int read_flags(const struct json_at *at, uint32_t *ret, struct error *err
 	return r;
 }
 
+/* What the kernel would refuse when the machine runs already. */
+static int check_scheduler(const struct json_at *at, const struct spec_scheduler *s,
+			   struct error *err)
+{
+	bool fixed = s->policy == SCHED_FIFO || s->policy == SCHED_RR;
+	bool deadline = s->policy == SCHED_DEADLINE;
+	struct json_at member = { .file = at->file, .up = at };
+
+	member.key = "priority";
+	if (fixed && s->priority == 0)
+		return json_error(&member, err, "SCHED_FIFO and SCHED_RR need one from 1 to 99");
+	if (!fixed && s->priority != 0)
+		return json_error(&member, err, "it belongs to SCHED_FIFO and SCHED_RR");
+	member.key = s->runtime != 0 ? "runtime" : s->deadline != 0 ? "deadline" : "period";
+	if (!deadline && (s->runtime != 0 || s->deadline != 0 || s->period != 0))
+		return json_error(&member, err, "it belongs to SCHED_DEADLINE");
+	member.key = "runtime";
+	if (deadline && s->runtime < DEADLINE_RUNTIME_MIN_NS)
+		return json_error(&member, err, "SCHED_DEADLINE needs %d nanoseconds at least",
+				  DEADLINE_RUNTIME_MIN_NS);
+	member.key = "deadline";
+	if (deadline && s->deadline < s->runtime)
+		return json_error(&member, err, "it is below the runtime");
+	member.key = "period";
+	if (deadline && s->period != 0 && s->period < s->deadline)
+		return json_error(&member, err, "it is below the deadline");
+	return 0;
+}
+
 static int read_scheduler(const struct json_at *at, struct spec_process *ret, struct error *err)
 {
 	struct spec_scheduler *s = &ret->scheduler;
@@ -82,7 +113,8 @@ static int read_scheduler(const struct json_at *at, struct spec_process *ret, st
 		return r;
 	s->nice = (int32_t)nice;
 	ret->has_scheduler = true;
-	return read_flags(&member, &s->flags, err);
+	r = read_flags(&member, &s->flags, err);
+	return r < 0 ? r : check_scheduler(&member, s, err);
 }
 
 static int read_io_priority(const struct json_at *at, struct spec_process *ret, struct error *err)

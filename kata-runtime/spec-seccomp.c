@@ -106,7 +106,9 @@ static int read_word(const struct json_at *at, const char *key, const struct wor
 static int read_action(const struct json_at *at, const char *key, const char *errno_key,
 		       uint32_t *ret, struct error *err)
 {
+	struct json_at member = { .file = at->file, .up = at, .key = key };
 	uint32_t action, number = EPERM;
+	bool has_number;
 	int r = read_word(at, key, actions, ARRAY_SIZE(actions), "the name of an action", &action,
 			  err);
 
@@ -116,8 +118,12 @@ static int read_action(const struct json_at *at, const char *key, const char *er
 		return r;
 	/* It cannot be left out: who asks for a supervisor would wait for ever. */
 	if (action == SCMP_ACT_NOTIFY)
-		return json_error(at, err, "seccomp notification is not supported");
-	if (action == SCMP_ACT_ERRNO(0) || action == SCMP_ACT_TRACE(0))
+		return json_error(&member, err, "seccomp notification is not supported");
+	has_number = action == SCMP_ACT_ERRNO(0) || action == SCMP_ACT_TRACE(0);
+	member.key = errno_key;
+	if (r > 0 && !has_number) /* runc takes it, the specification does not */
+		return json_error(&member, err, "its action returns no number");
+	if (has_number)
 		action |= number;
 	*ret = action;
 	return 0;
@@ -245,18 +251,26 @@ static int read_flags(const struct json_at *at, struct spec_seccomp *ret, struct
 	return r;
 }
 
+static int refuse_listener(const struct json_at *at, const char *key, struct error *err)
+{
+	struct json_at member = { .file = at->file, .up = at, .key = key };
+	CLEANUP(freep) char *text = NULL;
+	int r = json_get_string(at, key, SPEC_STRING_MAX, &text, err);
+
+	if (r > 0 && text[0] != '\0')
+		return json_error(&member, err, "seccomp notification is not supported");
+	return r < 0 ? r : 0;
+}
+
 int spec_read_seccomp(const struct json_at *at, struct spec_seccomp *ret, struct error *err)
 {
-	CLEANUP(freep) char *listener = NULL;
 	int r = json_need_object(at, err);
 
 	if (r < 0 || !spec_says(at))
 		return r;
-	r = json_get_string(at, "listenerPath", SPEC_PATH_MAX, &listener, err);
-	if (r < 0)
+	if ((r = refuse_listener(at, "listenerPath", err)) < 0 ||
+	    (r = refuse_listener(at, "listenerMetadata", err)) < 0)
 		return r;
-	if (listener != NULL && listener[0] != '\0')
-		return json_error(at, err, "seccomp notification is not supported");
 	if ((r = read_rules(at, ret, err)) < 0 || (r = read_architectures(at, ret, err)) < 0 ||
 	    (r = read_flags(at, ret, err)) < 0)
 		return r;

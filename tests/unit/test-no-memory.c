@@ -225,7 +225,7 @@ Test(no_memory, spec_with_everything)
 		" { \"allow\": true, \"type\": \"c\", \"major\": 1, \"minor\": 3, \"access\": "
 		"\"rw\" }],"
 		" \"memory\": { \"limit\": 67108864, \"swap\": 134217728 },"
-		" \"cpu\": { \"shares\": 512, \"quota\": 5, \"period\": 1000, \"cpus\": \"0\","
+		" \"cpu\": { \"shares\": 512, \"quota\": 5000, \"period\": 1000, \"cpus\": \"0\","
 		" \"mems\": \"0\" }, \"pids\": { \"limit\": 9 },"
 		" \"blockIO\": { \"weight\": 100 },"
 		" \"hugepageLimits\": [{ \"pageSize\": \"2MB\", \"limit\": 5 }],"

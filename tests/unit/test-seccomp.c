@@ -240,7 +240,7 @@ Test(seccomp, none_and_what_is_refused)
 		{ "{\"syscalls\":[],\"flags\":[]}",
 		  "c: linux.seccomp.defaultAction: expected the name of an action" },
 		{ DEFAULT("NOTIFY", ""),
-		  "c: linux.seccomp: seccomp notification is not supported" },
+		  "c: linux.seccomp.defaultAction: seccomp notification is not supported" },
 		{ DEFAULT("ALLOW", ",\"flags\":[\"SECCOMP_FILTER_FLAG_X\"]"),
 		  "c: linux.seccomp.flags[0]: expected the name of a filter flag that can be set "
 		  "here" },

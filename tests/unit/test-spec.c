@@ -164,6 +164,25 @@ Test(spec, refuses)
 		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_RR\",\"flags\":[\"x\"]}"),
 		  "config.json: process.scheduler.flags[0]: expected the name of a scheduler's "
 		  "flag" },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_RR\"}"),
+		  "config.json: process.scheduler.priority: SCHED_FIFO and SCHED_RR need one from "
+		  "1 to 99" },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_OTHER\",\"priority\":1}"),
+		  "config.json: process.scheduler.priority: it belongs to SCHED_FIFO and "
+		  "SCHED_RR" },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_FIFO\",\"priority\":1,"
+			       "\"period\":1}"),
+		  "config.json: process.scheduler.period: it belongs to SCHED_DEADLINE" },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_DEADLINE\",\"deadline\":5000}"),
+		  "config.json: process.scheduler.runtime: SCHED_DEADLINE needs 1024 nanoseconds "
+		  "at "
+		  "least" },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_DEADLINE\",\"runtime\":2000,"
+			       "\"deadline\":1999}"),
+		  "config.json: process.scheduler.deadline: it is below the runtime" },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_DEADLINE\",\"runtime\":2000,"
+			       "\"deadline\":3000,\"period\":2999}"),
+		  "config.json: process.scheduler.period: it is below the deadline" },
 		{ WITH_PROCESS("\"ioPriority\":{\"priority\":1}"),
 		  "config.json: process.ioPriority.class: expected the name of an I/O class" },
 		{ WITH_PROCESS("\"ioPriority\":{\"class\":\"IOPRIO_CLASS_RT\",\"priority\":8}"),
@@ -222,10 +241,15 @@ Test(spec, refuses)
 		{ WITH_LINUX("\"resources\":{\"cpu\":1}"),
 		  "config.json: linux.resources.cpu: expected an object" },
 		{ WITH_LINUX("\"seccomp\":{\"listenerPath\":\"/s\"}"),
-		  "config.json: linux.seccomp: seccomp notification is not supported" },
+		  "config.json: linux.seccomp.listenerPath: seccomp notification is not "
+		  "supported" },
 		{ WITH_LINUX("\"seccomp\":{\"syscalls\":[{\"names\":[\"a\"],\"action\":"
 			     "\"SCMP_ACT_NOTIFY\"}]}"),
-		  "config.json: linux.seccomp.syscalls[0]: seccomp notification is not supported" },
+		  "config.json: linux.seccomp.syscalls[0].action: seccomp notification is not "
+		  "supported" },
+		{ WITH_LINUX("\"seccomp\":{\"syscalls\":[{\"names\":[\"a\"],\"action\":"
+			     "\"SCMP_ACT_ALLOW\",\"errnoRet\":1}]}"),
+		  "config.json: linux.seccomp.syscalls[0].errnoRet: its action returns no number" },
 		{ WITH_LINUX("\"sysctl\":{\"a\":1}"),
 		  "config.json: linux.sysctl.a: expected a string" },
 	};
@@ -267,9 +291,8 @@ Test(spec, names_what_is_not_applied)
 		{ WITH_PROCESS("\"apparmorProfile\":\"p\",\"selinuxLabel\":\"l\""),
 		  "process.apparmorProfile process.selinuxLabel " },
 		{ WITH_PROCESS("\"apparmorProfile\":\"unconfined\",\"selinuxLabel\":\"\""), "" },
-		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_FIFO\"}"), "" },
-		{ WITH_PROCESS("\"execCPUAffinity\":{\"initial\":\"0\"}"),
-		  "process.execCPUAffinity " },
+		{ WITH_PROCESS("\"scheduler\":{\"policy\":\"SCHED_FIFO\",\"priority\":1}"), "" },
+		{ WITH_PROCESS("\"execCPUAffinity\":{}"), "" },
 		{ WITH_PROCESS("\"capabilities\":{\"bounding\":[\"CAP_KILL\",\"CAP_NEWER\","
 			       "\"kill\",\"CAP_kill\"]}"),
 		  "process.capabilities.bounding.CAP_NEWER process.capabilities.bounding.kill "
