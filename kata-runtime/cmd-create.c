@@ -73,6 +73,9 @@ int cmd_run(const struct cli *cli, int argc, char **argv, struct error *err)
 	if (r < 0)
 		return r;
 	r = container_start(cli, words.items[0], false, err);
+	if (r == 0)
+		r = container_forbid_programs(cli, words.items[0], !a.options.detach && !a.keep,
+					      err);
 	if (r == 0 && !a.options.detach)
 		r = status = console_wait(child.shim.pid, steal_fd(&child.master), child.uid, false,
 					  err);

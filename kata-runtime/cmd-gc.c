@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/filter.h"
 #include "common/log.h"
 #include "common/process.h"
 #include "common/str.h"
@@ -28,6 +29,7 @@ struct gc {
 	const struct cli *cli;
 	struct store store;
 	bool dry_run;
+	bool hooks; /* it is the turn of containers that have poststop hooks */
 	uint64_t log_days;
 	unsigned failures;
 };
@@ -96,15 +98,39 @@ static void look_at_sandbox(struct gc *gc, const char *path, const char *sid)
 		return;
 	if (store_read_state(&gc->store, sid, &state, &err) < 0 &&
 	    store_read_intent(&gc->store, sid, &state, NULL) < 0) {
-		failed(gc, sid, &err);
+		if (!gc->hooks)
+			failed(gc, sid, &err);
 		return;
 	}
+	if (!gc->dry_run && container_has_poststop(&gc->store, &state) != gc->hooks)
+		return;
 	why = why_dead(gc, &state);
 	if (why == NULL || !act(gc, "container", state.id, why))
 		return;
 	cli.root = state.root;
 	if (container_delete(&cli, state.id, true, false, &err) < 0)
 		failed(gc, state.id, &err);
+}
+
+/*
+ * First those whose removal executes programs: from then on this process cannot. One that has died
+ * in between waits for the next gc.
+ */
+static int look_at_sandboxes(struct gc *gc, struct error *err)
+{
+	char path[PATH_MAX];
+	int r = str_format(path, sizeof(path), "%s/s", gc->store.base);
+
+	if (r < 0)
+		return error_set(err, ENAMETOOLONG, "%s", gc->store.base);
+	gc->hooks = !gc->dry_run;
+	if (gc->hooks)
+		each_entry(gc, path, look_at_sandbox);
+	gc->hooks = false;
+	r = filter_load(FILTER_ASKER, gc->cli->seccomp_log, err);
+	if (r == 0)
+		each_entry(gc, path, look_at_sandbox);
+	return r;
 }
 
 /* "SID.lock" and the like. */
@@ -200,8 +226,9 @@ static int collect(struct gc *gc, struct error *err)
 		r = store_open(&gc->store, gc->cli->root, NULL, false, err);
 	if (r < 0)
 		return r;
-	if (str_format(path, sizeof(path), "%s/s", gc->store.base) == 0)
-		each_entry(gc, path, look_at_sandbox);
+	r = look_at_sandboxes(gc, err);
+	if (r < 0)
+		return r;
 	r = store_list(&gc->store, look_at_name, gc, err);
 	if (str_format(path, sizeof(path), "%s/l", gc->store.base) == 0)
 		each_entry(gc, path, look_at_lock);

@@ -313,6 +313,27 @@ int container_start(const struct cli *cli, const char *id, bool last, struct err
 	return r < 0 ? r : start_locked(cli, &store, &state, last, err);
 }
 
+bool container_has_poststop(const struct store *store, const struct state *state)
+{
+	CLEANUP(spec_freep) struct spec *spec = NULL;
+
+	load_kept_spec(store, state, &spec);
+	return has_hooks(spec, HOOK_POSTSTOP);
+}
+
+int container_forbid_programs(const struct cli *cli, const char *id, bool deletes,
+			      struct error *err)
+{
+	CLEANUP(state_fini) struct state state = { 0 };
+	struct store store;
+
+	/* It may be gone already; then nothing is executed for it. */
+	if (deletes && container_load(cli, id, &store, &state, NULL) == 0 &&
+	    container_has_poststop(&store, &state))
+		return 0;
+	return filter_load(FILTER_ASKER, cli->seccomp_log, err);
+}
+
 /* --- kill ----------------------------------------------------------------------------------- */
 
 static int request_signal(const struct store *store, const struct state *state, int signal,

@@ -48,6 +48,16 @@ int container_config(const struct cli *cli, const struct store *store, const str
  */
 int container_start(const struct cli *cli, const char *id, bool last, struct error *err);
 
+/* Whether programs are executed when it is deleted. */
+bool container_has_poststop(const struct store *store, const struct state *state);
+
+/*
+ * Forbids the caller to execute programs, when the container runs and all of them have been; unless
+ * it deletes the container and that executes some.
+ */
+int container_forbid_programs(const struct cli *cli, const char *id, bool deletes,
+			      struct error *err);
+
 /*
  * Freezes all processes of it, or lets them go on; when it is not so that this can be: "container
  * not running", "container not paused".
