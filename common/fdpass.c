@@ -81,17 +81,28 @@ static void close_all(const int *fds, size_t count)
 		close(fds[i]);
 }
 
-ssize_t fdpass_receive_now(int socket, void *data, size_t size, int *fds, size_t *count,
+static int too_many(size_t max, struct error *err)
+{
+	if (max == 0)
+		return error_say(err, EBADMSG, "descriptors came that nobody asked for");
+	return error_say(err, EBADMSG,
+			 "descriptors were lost: more than %zu came, or no more can be open here",
+			 max);
+}
+
+/* What there is no place for the kernel does not open here at all, and says so. */
+ssize_t fdpass_receive_now(int socket, void *data, size_t size, int *fds, size_t max, size_t *count,
 			   struct error *err)
 {
 	union control control;
 	struct iovec iov = { .iov_base = data, .iov_len = size };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control.bytes,
-			      .msg_controllen = sizeof(control.bytes) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
+	if (*count < max) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_LEN((max - *count) * sizeof(int));
+	}
 	do {
 		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
@@ -103,29 +114,18 @@ ssize_t fdpass_receive_now(int socket, void *data, size_t size, int *fds, size_t
 		return error_say(err, ENOTCONN, "the other process closed the connection");
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
 		size_t got = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		int passed[FDPASS_MAX];
 
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
-		memcpy(passed, CMSG_DATA(c), got * sizeof(int));
-		if (*count + got > FDPASS_MAX) {
-			close_all(passed, got);
-			return error_say(err, EBADMSG, "more than %d descriptors came", FDPASS_MAX);
-		}
-		memcpy(fds + *count, passed, got * sizeof(int));
+		memcpy(fds + *count, CMSG_DATA(c), got * sizeof(int));
 		*count += got;
 	}
-	if (msg.msg_flags & MSG_CTRUNC)
-		return error_say(err, EBADMSG,
-				 "descriptors were lost: more than %d came, or no "
-				 "more can be open here",
-				 FDPASS_MAX);
-	return n;
+	return msg.msg_flags & MSG_CTRUNC ? too_many(max, err) : n;
 }
 
 /* The same after a wait. */
-static ssize_t receive_some(int socket, void *data, size_t size, int *fds, size_t *count,
-			    int64_t deadline, struct error *err)
+static ssize_t receive_some(int socket, void *data, size_t size, int *fds, size_t max,
+			    size_t *count, int64_t deadline, struct error *err)
 {
 	ssize_t n;
 
@@ -134,16 +134,16 @@ static ssize_t receive_some(int socket, void *data, size_t size, int *fds, size_
 
 		if (r < 0)
 			return r;
-		n = fdpass_receive_now(socket, data, size, fds, count, err);
+		n = fdpass_receive_now(socket, data, size, fds, max, count, err);
 	} while (n == -EAGAIN);
 	return n;
 }
 
-static int receive_all(int socket, uint8_t *data, size_t len, int *fds, size_t *count,
+static int receive_all(int socket, uint8_t *data, size_t len, int *fds, size_t max, size_t *count,
 		       int64_t deadline, struct error *err)
 {
 	while (len > 0) {
-		ssize_t n = receive_some(socket, data, len, fds, count, deadline, err);
+		ssize_t n = receive_some(socket, data, len, fds, max, count, deadline, err);
 
 		if (n < 0)
 			return (int)n;
@@ -177,15 +177,15 @@ int fdpass_send(int socket, enum msg_type type, const void *body, const int *fds
 }
 
 /* Reads header and payload of one message into payload. */
-static int receive_frame(int socket, struct buf *payload, int *fds, size_t *count, int64_t deadline,
-			 struct error *err)
+static int receive_frame(int socket, struct buf *payload, int *fds, size_t max, size_t *count,
+			 int64_t deadline, struct error *err)
 {
 	uint8_t header[FRAME_HEADER];
 	struct frame frame;
 	uint8_t *to;
 	int r;
 
-	r = receive_all(socket, header, sizeof(header), fds, count, deadline, err);
+	r = receive_all(socket, header, sizeof(header), fds, max, count, deadline, err);
 	if (r == 0)
 		r = frame_get_header(header, &frame, err);
 	if (r < 0)
@@ -197,22 +197,19 @@ static int receive_frame(int socket, struct buf *payload, int *fds, size_t *coun
 	if (to == NULL)
 		return error_set(err, ENOMEM, "receive a message");
 	buf_commit(payload, frame.length);
-	return receive_all(socket, to, frame.length, fds, count, deadline, err);
+	return receive_all(socket, to, frame.length, fds, max, count, deadline, err);
 }
 
-int fdpass_receive(int socket, enum msg_type *ret_type, void **ret_body, int *fds,
+int fdpass_receive(int socket, enum msg_type *ret_type, void **ret_body, int *fds, size_t max,
 		   size_t *ret_count, int64_t deadline, struct error *err)
 {
 	CLEANUP(buf_fini) struct buf payload = { 0 };
-	int passed[FDPASS_MAX];
 	size_t count = 0;
 	enum msg_type type;
 	void *body;
 	int r;
 
-	r = receive_frame(socket, &payload, passed, &count, deadline, err);
-	if (r == 0 && fds == NULL && count > 0)
-		r = error_say(err, EBADMSG, "descriptors came that nobody asked for");
+	r = receive_frame(socket, &payload, fds, max, &count, deadline, err);
 	if (r == 0)
 		r = wire_decode(buf_at(&payload), buf_len(&payload), &type, &body, err);
 	if (r == 0 && type == MSG_FAILED) {
@@ -223,13 +220,11 @@ int fdpass_receive(int socket, enum msg_type *ret_type, void **ret_body, int *fd
 		wire_free(type, body);
 	}
 	if (r < 0) {
-		close_all(passed, count);
+		close_all(fds, count);
 		return r;
 	}
-	if (fds != NULL) {
-		memcpy(fds, passed, count * sizeof(int));
+	if (ret_count != NULL)
 		*ret_count = count;
-	}
 	*ret_type = type;
 	*ret_body = body;
 	return 0;
@@ -240,7 +235,7 @@ int fdpass_expect(int socket, enum msg_type type, void **ret_body, int64_t deadl
 {
 	enum msg_type got;
 	void *body;
-	int r = fdpass_receive(socket, &got, &body, NULL, NULL, deadline, err);
+	int r = fdpass_receive(socket, &got, &body, NULL, 0, NULL, deadline, err);
 
 	if (r < 0)
 		return r;
@@ -277,17 +272,15 @@ int fdpass_send_one(int socket, int fd, const char *payload, int64_t deadline, s
 
 int fdpass_receive_one(int socket, void *payload, size_t size, int64_t deadline, struct error *err)
 {
-	int fds[FDPASS_MAX];
+	int fd = -1;
 	size_t count = 0;
-	ssize_t n = receive_some(socket, payload, size, fds, &count, deadline, err);
+	ssize_t n = receive_some(socket, payload, size, &fd, 1, &count, deadline, err);
 
+	if (n >= 0 && count == 0)
+		return error_say(err, EBADMSG, "no descriptor came");
 	if (n < 0) {
-		close_all(fds, count);
+		close_all(&fd, count);
 		return (int)n;
 	}
-	if (count != 1) {
-		close_all(fds, count);
-		return error_say(err, EBADMSG, "%zu descriptors came instead of one", count);
-	}
-	return fds[0];
+	return fd;
 }

@@ -12,6 +12,7 @@
 #include "common/error.h"
 #include "common/protocol.h"
 
+/* The most that one message can bring; each receiver says how many of them it takes. */
 enum { FDPASS_MAX = 160 };
 
 /*
@@ -22,12 +23,12 @@ int fdpass_send(int socket, enum msg_type type, const void *body, const int *fds
 		int64_t deadline, struct error *err);
 
 /*
- * Receives one message. *ret_body is freed with wire_free(). Descriptors that came with it, at
- * most FDPASS_MAX, go to fds (close-on-exec) and *ret_count; fds may be NULL: then any is closed
- * and the message refused. -ENOTCONN with "... closed" when the peer ended first; a FAILED from
- * the peer becomes that error.
+ * Receives one message. *ret_body is freed with wire_free(). Descriptors that came with it go to
+ * fds (close-on-exec), which has max places, and *ret_count; with one more than max none of them is
+ * left open and the message is refused. With max 0 fds and ret_count may be NULL. -ENOTCONN with
+ * "... closed" when the peer ended first; a FAILED from the peer becomes that error.
  */
-int fdpass_receive(int socket, enum msg_type *ret_type, void **ret_body, int *fds,
+int fdpass_receive(int socket, enum msg_type *ret_type, void **ret_body, int *fds, size_t max,
 		   size_t *ret_count, int64_t deadline, struct error *err);
 
 /* Receives one message of the type wanted, without descriptors. ret_body may be NULL. */
@@ -40,9 +41,10 @@ void fdpass_send_error(int socket, const struct error *err);
 /*
  * One read of at most size bytes of a socket with another protocol, without a wait: how many, or
  * -EAGAIN, or -ENOTCONN when the peer has ended. Descriptors that came are added to fds, which has
- * FDPASS_MAX places and *count of them filled; also on error they are the caller's.
+ * max places and *count of them filled; also on error they are the caller's. Those that find no
+ * place are not opened, and are an error.
  */
-ssize_t fdpass_receive_now(int socket, void *data, size_t size, int *fds, size_t *count,
+ssize_t fdpass_receive_now(int socket, void *data, size_t size, int *fds, size_t max, size_t *count,
 			   struct error *err);
 
 /* Sends one descriptor with a payload of 1 to 4095 bytes, as console sockets want it. */

@@ -70,12 +70,13 @@ static int watch_signals(struct monitor *m, struct error *err)
 static int receive_launch(struct monitor *m, struct error *err)
 {
 	enum msg_type type;
-	int fds[FDPASS_MAX];
+	int fds[VM_FD_COUNT];
 	size_t count;
 	void *body;
 	int r;
 
-	r = fdpass_receive(m->control, &type, &body, fds, &count, deadline_in_ms(LAUNCH_MS), err);
+	r = fdpass_receive(m->control, &type, &body, fds, ARRAY_SIZE(fds), &count,
+			   deadline_in_ms(LAUNCH_MS), err);
 	if (r < 0)
 		return r;
 	if (type == MSG_LAUNCH)
@@ -279,23 +280,23 @@ static int receive_order(int connection, int *ret_program, struct error *err)
 	struct ucred peer = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof(peer);
 	enum msg_type type;
-	int fds[FDPASS_MAX];
+	int program = -1;
 	size_t count;
 	void *body;
 	int r;
 
 	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid != 0)
 		return error_say(err, EPERM, "orders are root's to give");
-	r = fdpass_receive(connection, &type, &body, fds, &count, deadline_in_ms(ORDER_MS), err);
+	r = fdpass_receive(connection, &type, &body, &program, 1, &count, deadline_in_ms(ORDER_MS),
+			   err);
 	if (r < 0)
 		return r;
 	wire_free(type, body);
 	if (type == MSG_RESTART && count == 1) {
-		*ret_program = fds[0];
+		*ret_program = program;
 		return 0;
 	}
-	for (size_t i = 0; i < count; i++)
-		close(fds[i]);
+	fd_close(&program);
 	return error_say(err, EBADMSG, "%s with %zu descriptors is no order", wire_name(type),
 			 count);
 }

@@ -46,7 +46,7 @@ int park_receive_key(int worker, uint8_t ret_key[FRAME_KEY], struct error *err)
 /* A packet's first byte: the slot's number, or one of these before text. */
 enum { WORDS = 0xff, NOTE = 0xfe };
 
-/* One packet: its length with *ret_fd, or -1 when there is none. */
+/* One packet: its length with *ret_fd, or -1 when there is none; 0 when it is none of ours. */
 static ssize_t take_packet(int monitor, char *bytes, size_t size, int *ret_fd)
 {
 	union {
@@ -57,7 +57,8 @@ static ssize_t take_packet(int monitor, char *bytes, size_t size, int *ret_fd)
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
+			      /* without the padding, which has room for a second one */
+			      .msg_controllen = CMSG_LEN(sizeof(int)) };
 	ssize_t n = recvmsg(monitor, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
 
@@ -65,7 +66,7 @@ static ssize_t take_packet(int monitor, char *bytes, size_t size, int *ret_fd)
 	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
 	    c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
-	return (msg.msg_flags & MSG_TRUNC) != 0 ? 0 : n;
+	return (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ? 0 : n;
 }
 
 /* Line by line, whose ends stay. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fdpass.h"
 #include "common/log.h"
 #include "kata-proxy/park.h"
 
@@ -306,7 +307,8 @@ static int receive(struct vsock_link *link, struct error *err)
 		to = link->message.payload + (link->have - VHOST_USER_HEADER);
 		wanted = VHOST_USER_HEADER + link->message.size - link->have;
 	}
-	n = fdpass_receive_now(link->front, to, wanted, link->fds, &link->n_fds, err);
+	n = fdpass_receive_now(link->front, to, wanted, link->fds, ARRAY_SIZE(link->fds),
+			       &link->n_fds, err);
 	if (n < 0)
 		return (int)n;
 	link->have += (size_t)n;

@@ -17,7 +17,6 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "common/fdpass.h"
 #include "kata-proxy/vhost-user.h"
 #include "kata-proxy/vsock-device.h"
 
@@ -48,7 +47,7 @@ struct vsock_link {
 	uint8_t header[VHOST_USER_HEADER];
 	struct vhost_user_message message;
 	size_t have;
-	int fds[FDPASS_MAX];
+	int fds[VHOST_USER_FDS_MAX];
 	size_t n_fds;
 	/* From the stream for the guest. */
 	uint8_t output[VSOCK_PACKET_MAX];

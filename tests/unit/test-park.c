@@ -88,6 +88,27 @@ Test(park, key)
 	cr_assert_eq(park_receive_key(rig.worker, got, &err), 0);
 }
 
+/* A packet for a slot with n descriptors, which park_put() does not send. */
+static void put_many(uint8_t slot, int fd, size_t n)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(16 * sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { &slot, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
+
+	control.align.cmsg_level = SOL_SOCKET;
+	control.align.cmsg_type = SCM_RIGHTS;
+	control.align.cmsg_len = CMSG_LEN(n * sizeof(int));
+	for (size_t i = 0; i < n; i++)
+		memcpy(CMSG_DATA(&control.align) + i * sizeof(int), &fd, sizeof(int));
+	cr_assert_eq(sendmsg(rig.worker, &msg, MSG_NOSIGNAL), 1);
+}
+
 /* A worker that the guest owns may send anything. */
 Test(park, what_is_no_packet_of_ours_changes_nothing)
 {
@@ -105,8 +126,12 @@ Test(park, what_is_no_packet_of_ours_changes_nothing)
 	for (int i = 1; i < PARK_SLOTS; i++)
 		cr_expect_eq(rig.slots[i], -1);
 	cr_expect_eq(rig.slots[0], -1);
+	for (size_t n = 2; n <= 16; n++)
+		put_many(1, fd, n);
+	park_take(rig.monitor, rig.slots, &rig.text);
+	cr_expect_eq(rig.slots[1], -1);
 	cr_expect_eq(count_fds(), before, "descriptors were kept");
-	/* More than one at once: all but the first are closed by the kernel. */
+	/* One after the other: the last one stays. */
 	for (int i = 0; i < 200; i++)
 		if (park_put(rig.worker, 1, fd) < 0)
 			break;
