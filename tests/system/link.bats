@@ -56,6 +56,40 @@ maps_guest() {
 	has "$stderr" 'hypervisor.agent_link: expected one of \"auto\", '
 }
 
+# weaker: the settings that check names, as text and as JSON.
+weaker() {
+	expect 0 runtime check
+	sed -n 's/^weaker setting  *\([^ ]*\) is \([^:]*\): ..*/\1=\2/p' <<<"$output" >"$work/text"
+	expect 0 runtime check --json
+	jq -r '.weaker[] | select(.why != "") | .key + "=" + .value' <<<"$output" >"$work/json"
+	jq -e '[.findings[] | select(.missing)] == [] and (.findings | length) > 8' <<<"$output"
+	cmp "$work/text" "$work/json"
+}
+
+@test "check names the weaker settings that are in force" {
+	local without=
+
+	# Where KVM does not run a guest there is one more.
+	expect 0 runtime check
+	! grep -q '^accelerator  *tcg' <<<"$output" || without=hypervisor.accelerator=tcg
+	weaker
+	same "$(<"$work/text")" "$(printf '%s\n' hypervisor.agent_link=vhost-user-vsock $without)"
+	cp "$config" "$config.safe"
+	jq '.hypervisor += { agent_link: "virtio-serial", shared_fs: "virtio-fs-mknod" }
+		| .runtime += { uid_mode: "shared", seccomp: "log" }' "$config.safe" >"$config"
+	weaker
+	jq '.hypervisor.agent_link = "virtio-serial" | .hypervisor.initrd = "/nowhere"' \
+		"$config.safe" >"$config"
+	expect 1 runtime check --json
+	same "$(jq -r '.findings[] | select(.missing) | .name + " " + .text' <<<"$output")" \
+		'guest image /nowhere: No such file or directory'
+	expect 1 runtime check
+	has "$output" 'MISSING: /nowhere'
+	mv "$config.safe" "$config"
+	same "$(<"$work/text")" "$(printf '%s\n' runtime.uid_mode=shared runtime.seccomp=log \
+		hypervisor.shared_fs=virtio-fs-mknod $without)"
+}
+
 @test "the guest has a vsock device, and bytes go both ways unharmed" {
 	eventually 20 grep -q '  -$' "$work/vsock/out"
 	grep -q '^vmw_vsock_virtio_transport ' "$work/vsock/out"
