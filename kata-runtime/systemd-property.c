@@ -13,12 +13,13 @@
 #include "common/str.h"
 #include "kata-runtime/json.h"
 
-enum { LETTERS_MIN = 3, MICRO = 1000000 };
+enum { LETTERS_MIN = 3, MICRO = 1000000, NUMBERS_MAX = 4096 };
 
 static const struct {
 	const char *word, *type;
 } types[] = {
-	{ "int32", "i" }, { "uint32", "u" }, { "int64", "x" }, { "uint64", "t" }, { "double", "d" },
+	{ "byte", "y" },  { "int32", "i" },  { "uint32", "u" },
+	{ "int64", "x" }, { "uint64", "t" }, { "double", "d" },
 };
 
 static const char *skip(const char *p)
@@ -44,7 +45,8 @@ static bool read_number(const char *text, struct systemd_property *p)
 		break;
 	default:
 		p->positive = strtoull(text, &end, 0);
-		if (text[0] == '-' || (p->type[0] == 'u' && p->positive > UINT32_MAX))
+		if (text[0] == '-' || (p->type[0] == 'u' && p->positive > UINT32_MAX) ||
+		    (p->type[0] == 'y' && p->positive > UINT8_MAX))
 			return false;
 		break;
 	}
@@ -65,7 +67,7 @@ static const char *read_text(const char *p, struct systemd_property *property)
 	return skip(end + 1);
 }
 
-static bool read_list(const char *p, struct systemd_property *property)
+static bool read_texts(const char *p, struct systemd_property *property)
 {
 	for (p = skip(p + 1); *p != ']'; p = skip(p + 1)) {
 		p = read_text(p, property);
@@ -79,6 +81,56 @@ static bool read_list(const char *p, struct systemd_property *property)
 	return *skip(p + 1) == '\0';
 }
 
+/* The word before a number, as in "uint64 7", sets its type; what is behind it. */
+static const char *read_type(const char *text, struct systemd_property *p)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		size_t len = strlen(types[i].word);
+
+		if (str_starts(text, types[i].word) && (text[len] == ' ' || text[len] == '\t')) {
+			strcpy(p->type, types[i].type);
+			return skip(text + len);
+		}
+	}
+	return text;
+}
+
+/* [byte 1, 2]: the type of the first holds for all, and those that name one name the same. */
+static bool read_numbers(const char *text, struct systemd_property *property)
+{
+	CLEANUP(freep) char *copy = strdup(text + 1);
+	char *end = copy != NULL ? strchr(copy, ']') : NULL, *rest = copy, *item;
+	struct systemd_property one = { .type = "i" };
+
+	if (end == NULL || *skip(end + 1) != '\0')
+		return false;
+	*end = '\0';
+	property->numbers = calloc(NUMBERS_MAX, sizeof(*property->numbers));
+	while (property->numbers != NULL && (item = strsep(&rest, ",")) != NULL) {
+		char type = one.type[0];
+		const char *digits = read_type(skip(item), &one);
+
+		if (property->n_numbers == NUMBERS_MAX || one.type[0] == 'd' ||
+		    (property->n_numbers > 0 && one.type[0] != type) || !read_number(digits, &one))
+			return false;
+		property->numbers[property->n_numbers++] =
+			strchr("ix", one.type[0]) != NULL ? (uint64_t)one.number : one.positive;
+	}
+	property->type[0] = 'a';
+	property->type[1] = one.type[0];
+	return property->numbers != NULL;
+}
+
+static bool read_list(const char *text, struct systemd_property *p)
+{
+	const char *first = skip(text + 1);
+
+	if (*first != '\'' && *first != '"' && *first != ']')
+		return read_numbers(text, p);
+	strcpy(p->type, "as");
+	return read_texts(text, p);
+}
+
 static bool read_value(const char *text, struct systemd_property *p)
 {
 	const char *end;
@@ -89,25 +141,15 @@ static bool read_value(const char *text, struct systemd_property *p)
 		p->number = text[0] == 't';
 		return true;
 	}
-	if (*text == '[') {
-		strcpy(p->type, "as");
+	if (*text == '[')
 		return read_list(text, p);
-	}
 	if (*text == '\'' || *text == '"') {
 		strcpy(p->type, "s");
 		end = read_text(text, p);
 		return end != NULL && *end == '\0';
 	}
 	strcpy(p->type, strchr(text, '.') != NULL ? "d" : "i");
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		size_t len = strlen(types[i].word);
-
-		if (str_starts(text, types[i].word) && (text[len] == ' ' || text[len] == '\t')) {
-			strcpy(p->type, types[i].type);
-			text = skip(text + len);
-			break;
-		}
-	}
+	text = read_type(text, p);
 	return read_number(text, p);
 }
 
@@ -127,7 +169,7 @@ static bool use_microseconds(struct systemd_property *p)
 		if (!(p->real >= 0 && p->real < 1e12))
 			return false;
 		seconds = (uint64_t)p->real;
-	} else if (strchr("ut", p->type[0]) == NULL) {
+	} else if (strchr("yut", p->type[0]) == NULL) {
 		return false;
 	}
 	if (seconds > UINT64_MAX / MICRO)
@@ -161,7 +203,7 @@ int systemd_property_parse(const struct spec_pair *annotation, struct systemd_pr
 		return error_say(
 			err, EINVAL,
 			"config.json: annotations.%s: expected true, false, a number such as "
-			"7 or uint64 7, a text in quotes, or a list of texts",
+			"7 or uint64 7, a text in quotes, or a list of texts or whole numbers",
 			annotation->name);
 	*ret = p;
 	p = (struct systemd_property){ 0 };
@@ -171,6 +213,8 @@ int systemd_property_parse(const struct spec_pair *annotation, struct systemd_pr
 void systemd_property_fini(struct systemd_property *property)
 {
 	json_strings_fini(&property->texts);
+	free(property->numbers);
+	property->numbers = NULL;
 }
 
 int systemd_properties_check(const struct spec_pair *annotations, uint32_t count, struct error *err)

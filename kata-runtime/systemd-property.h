@@ -1,7 +1,7 @@
 /*
  * Annotations org.systemd.property.NAME, which say what the scope of a container is to have beside
  * what we give it, in the text that runc takes for it: GVariant's, of simple types and lists of
- * texts.
+ * texts or whole numbers. Like runc's it has no tuples.
  */
 #ifndef KATA_RUNTIME_SYSTEMD_PROPERTY_H
 #define KATA_RUNTIME_SYSTEMD_PROPERTY_H
@@ -16,11 +16,13 @@
 
 struct systemd_property {
 	char name[64];
-	char type[3]; /* D-Bus: b, i, u, x, t, d, s or as */
+	char type[3]; /* D-Bus: b, y, i, u, x, t, d, s, or a with y, i, u, x, t, s */
 	int64_t number;
-	uint64_t positive; /* of u and t */
+	uint64_t positive; /* of y, u and t */
 	double real;
 	struct wire_strings texts; /* of s the first */
+	uint64_t *numbers;         /* of a list, negative ones as int64_t */
+	uint32_t n_numbers;
 };
 
 /* 0 and *ret is nothing to free when it is no such annotation; 1; -EINVAL with its name. */

@@ -225,15 +225,50 @@ static int await_job(sd_bus *bus, sd_bus_message *reply, const char *what, int64
 
 /* --- scopes ----------------------------------------------------------------------------------- */
 
+static int append_number(sd_bus_message *m, char type, uint64_t number)
+{
+	switch (type) {
+	case 'y':
+		return lib.sd_bus_message_append(m, "y", (int)number);
+	case 'i':
+		return lib.sd_bus_message_append(m, "i", (int32_t)(int64_t)number);
+	case 'u':
+		return lib.sd_bus_message_append(m, "u", (uint32_t)number);
+	case 'x':
+		return lib.sd_bus_message_append(m, "x", (int64_t)number);
+	default:
+		return lib.sd_bus_message_append(m, "t", number);
+	}
+}
+
+static int append_list(sd_bus_message *m, const struct systemd_property *p)
+{
+	int r = lib.sd_bus_message_open_container(m, 'r', "sv");
+
+	if (r >= 0)
+		r = lib.sd_bus_message_append(m, "s", p->name);
+	if (r >= 0)
+		r = lib.sd_bus_message_open_container(m, 'v', p->type);
+	if (r >= 0)
+		r = lib.sd_bus_message_open_container(m, 'a', p->type + 1);
+	for (uint32_t i = 0; r >= 0 && i < p->texts.count; i++)
+		r = lib.sd_bus_message_append(m, "s", p->texts.items[i]);
+	for (uint32_t i = 0; r >= 0 && i < p->n_numbers; i++)
+		r = append_number(m, p->type[1], p->numbers[i]);
+	for (int i = 0; r >= 0 && i < 3; i++)
+		r = lib.sd_bus_message_close_container(m);
+	return r;
+}
+
 static int append_value(sd_bus_message *m, const struct systemd_property *p)
 {
-	int r;
-
 	switch (p->type[0]) {
 	case 'b':
 		return lib.sd_bus_message_append(m, "(sv)", p->name, "b", (int)p->number);
 	case 'i':
 		return lib.sd_bus_message_append(m, "(sv)", p->name, "i", (int32_t)p->number);
+	case 'y':
+		return lib.sd_bus_message_append(m, "(sv)", p->name, "y", (int)p->positive);
 	case 'x':
 		return lib.sd_bus_message_append(m, "(sv)", p->name, "x", p->number);
 	case 'u':
@@ -245,20 +280,8 @@ static int append_value(sd_bus_message *m, const struct systemd_property *p)
 	case 's':
 		return lib.sd_bus_message_append(m, "(sv)", p->name, "s", p->texts.items[0]);
 	default:
-		break;
+		return append_list(m, p);
 	}
-	r = lib.sd_bus_message_open_container(m, 'r', "sv");
-	if (r >= 0)
-		r = lib.sd_bus_message_append(m, "s", p->name);
-	if (r >= 0)
-		r = lib.sd_bus_message_open_container(m, 'v', "as");
-	if (r >= 0)
-		r = lib.sd_bus_message_open_container(m, 'a', "s");
-	for (uint32_t i = 0; r >= 0 && i < p->texts.count; i++)
-		r = lib.sd_bus_message_append(m, "s", p->texts.items[i]);
-	for (int i = 0; r >= 0 && i < 3; i++)
-		r = lib.sd_bus_message_close_container(m);
-	return r;
 }
 
 /* They were checked before; they come last, so that they hold. */

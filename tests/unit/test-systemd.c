@@ -55,6 +55,19 @@ static void note(const char *format, ...)
 }
 
 /* One variant, as text: those types that are sent. */
+static void note_numbers(sd_bus_message *m, const char *type)
+{
+	uint64_t number = 0; /* little endian: the low bytes are those of a smaller type */
+
+	while (sd_bus_message_read_basic(m, type[0], &number) > 0) {
+		if (type[0] == 'i')
+			note("+%d ", (int)number);
+		else
+			note("+%lu ", number);
+		number = 0;
+	}
+}
+
 static void note_value(sd_bus_message *m, const char *name)
 {
 	const char *type, *text;
@@ -85,6 +98,11 @@ static void note_value(sd_bus_message *m, const char *name)
 		note("%s= ", name);
 		while (sd_bus_message_read(m, "s", &text) > 0)
 			note("+%s ", text);
+		sd_bus_message_exit_container(m);
+	} else if ((str_eq(type, "ay") || str_eq(type, "ai") || str_eq(type, "at")) &&
+		   sd_bus_message_enter_container(m, 'a', type + 1) > 0) {
+		note("%s=%s ", name, type + 1);
+		note_numbers(m, type + 1);
 		sd_bus_message_exit_container(m);
 	} else if (str_eq(type, "au") && sd_bus_message_enter_container(m, 'a', "u") > 0) {
 		while (sd_bus_message_read(m, "u", &number) > 0)
@@ -264,6 +282,9 @@ Test(systemd, annotations_are_properties)
 		PROPERTY("Part", "0.5"),
 		PROPERTY("After", "['a.service', 'b.service']"),
 		PROPERTY("Before", " [ ] "),
+		PROPERTY("AllowedCPUs", "[byte 0x03, 255]"),
+		PROPERTY("Numbers", "[-1,int32 2 ]"),
+		PROPERTY("Large", "[ uint64 18446744073709551615 ]"),
 	};
 	struct systemd_scope with = scope;
 	struct error err = { 0 };
@@ -279,7 +300,8 @@ Test(systemd, annotations_are_properties)
 			 "CollectMode=inactive-or-failed CPUWeight=infinity "
 			 "CollectMode=inactive Description=a 'b' c Delegate=no Abc=-7 "
 			 "Nice=x-5 Mode=u16 Part=0.5 After= +a.service +b.service "
-			 "Before= ") != NULL,
+			 "Before= AllowedCPUs=y +3 +255 Numbers=i +-1 +2 "
+			 "Large=t +18446744073709551615 ") != NULL,
 		  "%s", script->seen);
 	stop();
 }
@@ -329,7 +351,16 @@ Test(systemd, annotations_that_are_refused)
 		PROPERTY("Abc", "['a',"),
 		PROPERTY("Abc", "['a'] x"),
 		PROPERTY("Abc", "["),
-		PROPERTY("Abc", "[1]"),
+		PROPERTY("Abc", "[1"),
+		PROPERTY("Abc", "[1,]"),
+		PROPERTY("Abc", "[1] 2"),
+		PROPERTY("Abc", "[1, 'a']"),
+		PROPERTY("Abc", "[1, uint64 2]"),
+		PROPERTY("Abc", "[byte 256]"),
+		PROPERTY("Abc", "[double 1.5]"),
+		PROPERTY("Abc", "[true]"),
+		PROPERTY("Abc", "('a', 1)"),
+		PROPERTY("Abc", "byte 256"),
 		PROPERTY("TimeoutStopSec", "'x'"),
 		PROPERTY("TimeoutStopSec", "-1"),
 		PROPERTY("TimeoutStopSec", "uint64 18446744073709551615"),
