@@ -12,6 +12,7 @@ setup_file() {
 	# The plugins change what forwards packets: in a network namespace, whose name may not be ours.
 	basename "$work" | sed 's/^kata-//' >"$work/netns"
 	ip netns add "$(<"$work/netns")"
+	ip -n "$(<"$work/netns")" link set lo up # containerd's streaming server listens there
 	cat >"$work/cni/net.conflist" <<-END
 		{ "cniVersion": "0.4.0", "name": "cri-tests", "plugins": [{ "type": "ptp", "ipMasq": false,
 			"ipam": { "type": "host-local", "subnet": "10.87.0.0/24", "dataDir": "$work/leases" } }] }
@@ -32,7 +33,8 @@ teardown_file() {
 setup() {
 	work=$(<"$BATS_FILE_TMPDIR/work")
 	leaks_begin
-	coproc CRI { "$here/cri-client" "$work/sock" "$work/logs" 3>&- 2>"$work/client"; }
+	coproc CRI { nsenter "--net=/run/netns/$(<"$work/netns")" "$here/cri-client" "$work/sock" \
+		"$work/logs" 3>&- 2>"$work/client"; }
 }
 
 # What a failed test leaves goes first.
@@ -117,12 +119,13 @@ has_state() {
 }
 
 @test "a pod of two containers: run, exec, logs, stats, update, stop, remove" {
-	local one two
+	local one two sized
 
 	mkdir "$work/volume"
 	run_pod first
 	run_container one 'trap "exit 3" TERM; echo out; echo err >&2; echo x >/dev/shm/x
-		while :; do sleep 0.1; done' "{\"mounts\":{\"/volume\":\"$work/volume\"}}"
+		nc -l -p 80 -e echo answer & while read -r line; do echo "got $line"; done' \
+		"{\"stdin\":true,\"mounts\":{\"/volume\":\"$work/volume\"}}"
 	one=$container
 	run_container two 'sleep 1000' '{"resources":{"memory":67108864,"quota":50000,"period":100000,"shares":512}}'
 	two=$container
@@ -148,6 +151,24 @@ has_state() {
 	has "$answer" 'exec: \"no-such-program\": executable file not found in $PATH'
 	eventually 10 grep -q 'stdout F out$' "$work/logs/one.log"
 	eventually 10 grep -q 'stderr F err$' "$work/logs/one.log"
+	# kubectl exec, attach and port-forward, by the streaming server.
+	call stream "$two" '["sh","-c","read a; echo out $a; echo err >&2; exit 4"]' false $'x y\n'
+	same "$(of_answer '"\(.code) \(.stdout) \(.stderr)"')" $'4 out x y\n err'
+	sized='until stty size | grep -qx "33 77"; do sleep 0.1; done; tty; read a; echo $a; exit 3'
+	call stream "$two" "$(jq -nc --arg sized "$sized" '["sh", "-c", $sized]')" true $'typed\n'
+	same "$(of_answer .code)" 3
+	has "$(of_answer .stdout)" $'/dev/pts/0\r\n'
+	has "$(of_answer .stdout)" $'typed\r\n'
+	call attach "$one" $'hello\n' 'got hello'
+	call attach "$one" $'again\n' 'got again'
+	call forward "$pod" 80
+	if has_vm; then
+		# containerd connects to the loopback of the pod's network on the host, which is not the guest's.
+		same "$(of_answer .data)" ''
+		has "$(of_answer .error)" 'connection refused'
+	else
+		same "$(of_answer .data)" answer
+	fi
 	call stats "$two"
 	(($(of_answer .cpu) > 0 && $(of_answer .memory) > 0))
 	call update "$two" '{"memory":83886080,"quota":20000,"period":100000}'
