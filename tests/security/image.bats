@@ -46,9 +46,9 @@ setup_file() {
 			{ destination: "/absolute/in", type: "bind", source: ($work + "/fixed"),
 				options: ["rbind", "ro"] }]'
 	runtime_command
-	# Descriptors that a careless manager leaves open.
-	reap evil --open-fds "${command[@]}" create --bundle "$work/evil" \
-		--pid-file "$work/evil/pid" evil || return 0
+	# Descriptors and a group that a careless manager leaves.
+	reap evil --open-fds /usr/bin/setpriv --groups 0,4242 "${command[@]}" create \
+		--bundle "$work/evil" --pid-file "$work/evil/pid" evil || return 0
 	runtime start evil
 	leaks_begin
 }
@@ -222,7 +222,12 @@ filtered() {
 }
 
 @test "the VM's share shows nothing new to a guest that mounts it itself" {
-	local tag
+	local tag mounts
+
+	# Nor is a file in it of use on the host: no set-id bits, devices or programs.
+	mounts=$(awk '$5 ~ "^/." { print $5, $6 }' "/proc/$(process evil virtiofsd)/mountinfo")
+	has "$mounts" nosuid,nodev,noexec
+	same "$(grep -v ' r[ow],nosuid,nodev,noexec' <<<"$mounts" || true)" ''
 
 	tag=$(tr '\0' '\n' <"/proc/$(process evil qemu)/cmdline" | sed -n 's/.*,tag=\([^,]*\).*/\1/p')
 	# /evil is the root of the share from then on.
@@ -257,7 +262,8 @@ filtered() {
 }
 
 @test "CVE-2022-0358: no file gets a setgid bit of a group its maker is not in" {
-	expect 0 runtime exec --user 1000:1000 evil evil setgid /group/file
+	# The guest's kernel believes it; a hostile one would not ask.
+	expect 0 runtime exec --user 1000:1000 --additional-gids 4242 evil evil setgid /group/file
 	same "$output" 'setgid: mode 755'
 	same "$(stat -c %a "$work/group/file")" 755
 }
@@ -291,6 +297,9 @@ filtered() {
 	expect 0 runtime exec evil sh -c 'cat /proc/sys/kernel/core_pattern;
 		echo "|/evil" 2>/dev/null >/proc/sys/kernel/core_pattern || echo refused'
 	has "$output" refused
+	expect 0 runtime exec evil sh -c 'cd /proc/sys/kernel &&
+		cat sysrq modules_disabled kexec_load_disabled'
+	same "$output" $'0\n1\n1'
 }
 
 @test "vsock is unknown in a container" {
