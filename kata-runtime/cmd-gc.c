@@ -1,7 +1,7 @@
 /*
  * gc: remove what no living sandbox owns: what a create left that was killed, containers whose
  * bundle is gone, stale locks and links, empty cgroups, old logs. A stopped container is its
- * manager's to delete and stays. Called by a unit at boot, and by people.
+ * manager's to delete and stays. Called by a unit at boot, without hooks, and by people.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -29,6 +29,7 @@ struct gc {
 	const struct cli *cli;
 	struct store store;
 	bool dry_run;
+	bool leave_hooks;
 	bool hooks; /* it is the turn of containers that have poststop hooks */
 	uint64_t log_days;
 	unsigned failures;
@@ -92,6 +93,7 @@ static void look_at_sandbox(struct gc *gc, const char *path, const char *sid)
 	struct cli cli = *gc->cli;
 	struct error err = { 0 };
 	const char *why;
+	bool hooks, leave;
 
 	(void)path;
 	if (sid_check(sid, NULL) < 0)
@@ -102,10 +104,14 @@ static void look_at_sandbox(struct gc *gc, const char *path, const char *sid)
 			failed(gc, sid, &err);
 		return;
 	}
-	if (!gc->dry_run && container_has_poststop(&gc->store, &state) != gc->hooks)
+	hooks = container_has_poststop(&gc->store, &state);
+	leave = hooks && gc->leave_hooks;
+	if (!gc->dry_run && !leave && hooks != gc->hooks)
 		return;
 	why = why_dead(gc, &state);
-	if (why == NULL || !act(gc, "container", state.id, why))
+	if (why != NULL && leave)
+		printf("leaving container %s: %s, and it has poststop hooks\n", state.id, why);
+	if (why == NULL || leave || !act(gc, "container", state.id, why))
 		return;
 	cli.root = state.root;
 	if (container_delete(&cli, state.id, true, false, &err) < 0)
@@ -123,7 +129,7 @@ static int look_at_sandboxes(struct gc *gc, struct error *err)
 
 	if (r < 0)
 		return error_set(err, ENAMETOOLONG, "%s", gc->store.base);
-	gc->hooks = !gc->dry_run;
+	gc->hooks = !gc->dry_run && !gc->leave_hooks;
 	if (gc->hooks)
 		each_entry(gc, path, look_at_sandbox);
 	gc->hooks = false;
@@ -248,6 +254,8 @@ int cmd_gc(const struct cli *cli, int argc, char **argv, struct error *err)
 	bool help = false;
 	const struct cli_option options[] = {
 		{ "dry-run", 'n', CLI_FLAG, &gc.dry_run, "only tell what would be removed" },
+		{ "leave-hooks", 0, CLI_FLAG, &gc.leave_hooks,
+		  "leave containers that have poststop hooks" },
 		{ "log-days", 0, CLI_TEXT, &days, "how long logs are kept (14)" },
 		{ "help", 'h', CLI_FLAG, &help, "print this" },
 	};

@@ -154,6 +154,71 @@ property() {
 	docker_end
 }
 
+# install_unit NAME: a unit of ours, for this file's root, bundles and configuration.
+install_unit() {
+	sed "s|@bindir@/kata-runtime|$RUNTIME --kata-config $config --root $root|
+		s|/var/lib/kata-containers/bundles/|$work/|
+		s|^ReadWritePaths=.*|& $work|
+		s|^Type=oneshot|&\nStandardOutput=file:$work/$1.out\nStandardError=file:$work/$1.err|" "$top/systemd/$1.in" >"$work/$1"
+	in_systemd cp "$work/$1" /etc/systemd/system/
+	expect 0 in_systemd systemctl daemon-reload
+}
+
+unit_is() {
+	[[ $(property "$1" ActiveState) == "$2" ]]
+}
+
+@test "kata-container@ID.service is a bundle as a service, with its exit status" {
+	local unit=kata-container@served.service
+
+	vm_only
+	install_unit kata-container@.service
+	bundle served sh -c 'trap "exit 7" USR1; trap "exit 0" TERM; while :; do sleep 0.2; done'
+	expect 0 in_systemd systemctl start $unit
+	same "$(property $unit ActiveState)" active
+	same "$(property $unit MainPID)" "$(in_systemd cat /run/kata-container-served.pid)"
+	same "$(status_of served)" running
+	expect 0 runtime exec served true
+	expect 0 in_systemd systemctl stop $unit
+	same "$(property $unit Result)" success
+	expect 1 runtime state served
+	expect 0 in_systemd systemctl start $unit
+	# As its main process has it, the shim, which forwards it.
+	expect 0 in_systemd systemctl kill --kill-who=main --signal=USR1 $unit
+	eventually 20 unit_is $unit failed
+	same "$(property $unit ExecMainStatus)" 7
+	expect 1 runtime state served
+	expect 0 in_systemd systemctl reset-failed $unit
+	[[ -z $(ls "$root") ]]
+}
+
+@test "kata-gc.service, hardened as it is, removes the dead, and leaves who has hooks" {
+	local name unit=kata-gc.service
+
+	vm_only
+	install_unit $unit
+	for name in plain hooked; do
+		bundle $name sleep 1000
+		[[ $name == plain ]] || edit $name --arg file "$work/hook" '.hooks.poststop = [{
+			path: "/bin/sh", args: ["sh", "-c", "echo >" + $file] }]'
+		runtime run --detach --bundle "$work/$name" $name </dev/null >"$work/$name/out" 2>&1
+		kill -KILL "$(process $name qemu)"
+		eventually 20 has_status $name stopped
+		mv "$work/$name" "$work/$name.gone"
+	done
+	run in_systemd systemctl start $unit
+	same "$(<"$work/$unit.err")" ''
+	same "$status" 0
+	has "$(<"$work/$unit.out")" 'removing container plain: it has stopped and its bundle is gone' \
+		'leaving container hooked: it has stopped and its bundle is gone, and it has poststop hooks'
+	expect 1 runtime state plain
+	expect 0 runtime state hooked
+	[[ ! -e $work/hook ]]
+	expect 0 runtime gc
+	[[ -e $work/hook ]]
+	expect 1 runtime state hooked
+}
+
 podman_use() {
 	podman=(/usr/bin/podman --root "$work/podman" --runroot "$work/run" --tmpdir "$work/tmp"
 		--storage-driver vfs --cgroup-manager cgroupfs --events-backend file --runtime "$RUNTIME")
