@@ -75,10 +75,13 @@ int container_resume(const struct cli *cli, const char *id, struct error *err)
 	return store_write_state(&store, &state, err);
 }
 
-/* The VM, for what the container may use from now on; state says how much that is. */
+/*
+ * The VM, for what the container may use from now on; state says how much that is, and until it is
+ * written no other one may grow the VM.
+ */
 static int make_room(const struct cli *cli, const struct store *store, struct state *state,
 		     const struct spec_resources *limits, struct decoder *decoder,
-		     struct error *err)
+		     struct store_lock *ret_size, struct error *err)
 {
 	CLEANUP(config_fini) struct config config = { 0 };
 	uint64_t memory = state->memory_limit, cpu_milli = state->cpu_milli;
@@ -88,7 +91,7 @@ static int make_room(const struct cli *cli, const struct store *store, struct st
 	if (state->memory_limit == memory && state->cpu_milli == cpu_milli)
 		return 0;
 	r = container_config(cli, store, state, &config, err);
-	return r < 0 ? r : vm_grow(store, state, &config, decoder, err);
+	return r < 0 ? r : vm_grow(store, state, &config, decoder, ret_size, err);
 }
 
 static void warn(const char *what, void *userdata)
@@ -113,6 +116,7 @@ int container_update(const struct cli *cli, const char *id, struct spec_resource
 		     struct error *err)
 {
 	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
+	CLEANUP(store_unlock) struct store_lock size = STORE_LOCK_NONE;
 	CLEANUP(resources_fini) struct resources resources = { 0 };
 	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
 	CLEANUP(state_fini) struct state state = { 0 };
@@ -130,7 +134,7 @@ int container_update(const struct cli *cli, const char *id, struct spec_resource
 	if (r == 0)
 		r = sandbox_connect(&store, &state, &decoder, deadline_in_ms(AGENT_MS), err);
 	if (r == 0)
-		r = make_room(cli, &store, &state, limits, &decoder, err);
+		r = make_room(cli, &store, &state, limits, &decoder, &size, err);
 	if (r < 0)
 		return r;
 	update.cgroup = resources.values;

@@ -532,6 +532,8 @@ static int start_sandbox(struct creation *c, struct error *err)
 /* A VM that others have started, with its network. */
 static int enter_sandbox(struct creation *c, struct error *err)
 {
+	/* The limits stand in state.json since record(). */
+	CLEANUP(store_unlock) struct store_lock size = STORE_LOCK_NONE;
 	int r = run_hooks(c, err);
 
 	if (r == 0)
@@ -539,7 +541,7 @@ static int enter_sandbox(struct creation *c, struct error *err)
 	if (r == 0)
 		r = sandbox_connect(&c->store, &c->state, &c->decoder, deadline_in_ms(AGENT_MS),
 				    err);
-	return r < 0 ? r : vm_grow(&c->store, &c->state, &c->config, &c->decoder, err);
+	return r < 0 ? r : vm_grow(&c->store, &c->state, &c->config, &c->decoder, &size, err);
 }
 
 static int prepare_guest(struct creation *c, struct error *err)

@@ -129,7 +129,7 @@ static int grow(const struct store *store, const struct state *state, const stru
 }
 
 int vm_grow(const struct store *store, const struct state *state, const struct config *config,
-	    struct decoder *decoder, struct error *err)
+	    struct decoder *decoder, struct store_lock *ret_lock, struct error *err)
 {
 	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
 	struct sum sum = { .store = store, .except = state };
@@ -139,11 +139,17 @@ int vm_grow(const struct store *store, const struct state *state, const struct c
 
 	if (r == 0)
 		r = add_all(&sum, err);
-	/* Nobody has a limit: it is as large as it has to be. */
-	if (r < 0 || (sum.demand.memory == 0 && sum.demand.cpu_milli == 0))
+	/* When nobody has a limit it is as large as it has to be. */
+	if (r == 0 && (sum.demand.memory != 0 || sum.demand.cpu_milli != 0)) {
+		r = vm_size_need(&sum.demand, config, &host, &need, err);
+		if (r == 0)
+			r = grow(store, state, &need, decoder, err);
+		if (r < 0)
+			return error_prefix(err, "make the VM larger");
+	}
+	if (r < 0)
 		return r;
-	r = vm_size_need(&sum.demand, config, &host, &need, err);
-	if (r == 0)
-		r = grow(store, state, &need, decoder, err);
-	return r < 0 ? error_prefix(err, "make the VM larger") : 0;
+	*ret_lock = lock;
+	lock.fd = -1;
+	return 0;
 }

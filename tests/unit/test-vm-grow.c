@@ -71,7 +71,9 @@ static void qmp_path(char path[PATH_MAX])
 
 static int grow(struct error *err)
 {
-	return vm_grow(&store, &state, &config, &decoder, err);
+	CLEANUP(store_unlock) struct store_lock size = STORE_LOCK_NONE;
+
+	return vm_grow(&store, &state, &config, &decoder, &size, err);
 }
 
 /* The same beside a QEMU that is asked and answers as the steps say, and is asked no more. */
@@ -179,4 +181,62 @@ Test(vm_grow, a_slow_guest_keeps_nobody, .init = make_vm, .fini = remove_vm)
 	fd_close(&slow);
 	pthread_join(thread, NULL);
 	cr_expect(result < 0);
+}
+
+struct joiner {
+	struct state state;
+	struct error err;
+	int result;
+};
+
+static void *grow_for_peer(void *userdata)
+{
+	CLEANUP(store_unlock) struct store_lock size = STORE_LOCK_NONE;
+	struct joiner *peer = userdata;
+
+	peer->result = vm_grow(&store, &peer->state, &config, &decoder, &size, &peer->err);
+	return NULL;
+}
+
+/* 300 MiB that are not on disk yet when the other one asks, for 100: more than either needs. */
+Test(vm_grow, two_at_once_are_counted_both, .init = make_vm, .fini = remove_vm)
+{
+	static const struct fake_qemu_step steps[] = {
+		FAKE_HELLO,
+		{ FAKE_EXPECT, "query-memory-size-summary" },
+		{ FAKE_SEND, RETURN("{\"base-memory\": 268435456}") },
+		{ FAKE_EXPECT, "query-memory-devices" },
+		{ FAKE_SEND, DEVICE("0") },
+		{ FAKE_EXPECT, "query-hotpluggable-cpus" },
+		{ FAKE_SEND, PLACES },
+		{ FAKE_EXPECT, "\"value\":402653184" },
+		{ FAKE_SEND, FAKE_DONE },
+		{ FAKE_EXPECT, "query-memory-devices" },
+		{ FAKE_SEND, DEVICE("402653184") },
+	};
+	const struct timespec moment = { .tv_nsec = 50000000 };
+	CLEANUP(store_unlock) struct store_lock size = STORE_LOCK_NONE;
+	struct joiner peer = { .result = 1 };
+	struct error err = { 0 };
+	struct fake_qemu fake;
+	char path[PATH_MAX];
+	pthread_t thread;
+
+	state.memory_limit = 0;
+	cr_assert(store_write_state(&store, &state, &err) == 0, "%s", err.text);
+	cr_assert(vm_grow(&store, &state, &config, &decoder, &size, &err) == 0, "%s", err.text);
+	cr_assert(state_init(&peer.state, &store, "peer", &err) == 0, "%s", err.text);
+	memcpy(peer.state.sandbox, state.sandbox, sizeof(state.sandbox));
+	peer.state.memory_limit = MIB(100);
+	qmp_path(path);
+	cr_assert(fake_qemu_listen(&fake, path, steps, ARRAY_SIZE(steps)) == 0);
+	cr_assert(pthread_create(&thread, NULL, grow_for_peer, &peer) == 0);
+	nanosleep(&moment, NULL);
+	state.memory_limit = MIB(300);
+	cr_assert(store_write_state(&store, &state, &err) == 0, "%s", err.text);
+	store_unlock(&size);
+	pthread_join(thread, NULL);
+	cr_expect(peer.result == 0, "%s", peer.err.text);
+	cr_expect_str_eq(fake_qemu_end(&fake), "");
+	state_fini(&peer.state);
 }
