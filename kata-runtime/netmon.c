@@ -378,6 +378,9 @@ int netmon_main(const char *sid)
 	prctl(PR_SET_NAME, NETMON_NAME, 0, 0, 0);
 	m->decoder = (struct decoder)DECODER_NONE;
 	r = prepare(m, sid, &err);
+	/* Until it stands in state.json who we are nobody who cleans up would end us. */
+	if (r == 0)
+		r = fdpass_expect(NETMON_FD_CONTROL, MSG_DONE, NULL, deadline_in_ms(LOCK_MS), &err);
 	/* The first look: the one who starts us has the lock and waits for it. */
 	if (r == 0)
 		r = network_sync_run(&m->sync, &err);
@@ -509,6 +512,8 @@ int netmon_start(const struct store *store, const struct config *config, struct 
 	spawn.fd_count = NETMON_FD_PROXY + 1;
 	r = run(store, state, &spawn, err);
 	fd_close(&theirs);
+	if (r == 0)
+		r = fdpass_send(ours, MSG_DONE, NULL, NULL, 0, deadline, err);
 	if (r == 0)
 		r = fdpass_expect(ours, MSG_DONE, NULL, deadline, err);
 	if (r < 0)
