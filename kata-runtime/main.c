@@ -203,6 +203,8 @@ int main(int argc, char **argv)
 	if (r == 0)
 		r = verb->run(&cli, argc - at, argv + at, &err);
 	if (r < 0) {
+		if (err.text[0] == '\0') /* a fault of ours; the number is better than nothing */
+			error_set(&err, -r, "%s", verb->name);
 		cli_report(&cli, &err);
 		log_error("the verb failed", KV_S("verb", verb->name), KV_ERR(&err));
 		return verb->failure;

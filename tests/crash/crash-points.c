@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "common/cleanup.h"
@@ -104,6 +105,14 @@ static void clean_up(const struct verb *verb, const struct traced *t)
 	}
 }
 
+/* Its last words have some. */
+static bool says_why(const char *printed)
+{
+	const char *msg = strstr(printed, "level=error msg=\"");
+
+	return msg != NULL && msg[strlen("level=error msg=\"")] != '"';
+}
+
 /* Whether the call was reached. */
 static bool try_point(const struct verb *verb, struct traced *t)
 {
@@ -123,6 +132,9 @@ static bool try_point(const struct verb *verb, struct traced *t)
 	if (!t->reached && (!WIFEXITED(t->status) || WEXITSTATUS(t->status) != 0))
 		complain(verb, t, "fails by itself (status 0x%x): %s", t->status,
 			 stage_printed(&rig.stage));
+	if (t->reached && t->errnum != 0 && t->call != SYS_write && WIFEXITED(t->status) &&
+	    WEXITSTATUS(t->status) != 0 && !says_why(stage_printed(&rig.stage)))
+		complain(verb, t, "exits with %d and does not say why", WEXITSTATUS(t->status));
 	/* A create that could say that it failed has taken everything back. */
 	if (t->reached && t->errnum != 0 && str_eq(verb->name, "create") && WIFEXITED(t->status) &&
 	    WEXITSTATUS(t->status) != 0 && !stage_is_clean(&rig.stage, left)) {

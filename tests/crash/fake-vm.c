@@ -3,7 +3,8 @@
  * kata-runtime and kata-proxy cannot tell from them. As QEMU it accepts connections to the agent's
  * port and is the agent: every request is carried out at once, with nothing behind it. The first
  * process ends at SIGTERM or SIGKILL, and so does one that is "sleep"; all others when they are
- * started, with code 0. At SIGUSR1 it answers no more, at SIGUSR2 its guest has panicked.
+ * started, with code 0. At SIGUSR1 it answers no more, at SIGUSR2 its guest has panicked, at SIGHUP
+ * no process ends any more, whatever it is sent, as if each waited for a disk.
  * It lives under QEMU's system call filter: read, write and accept, and little more.
  */
 #include <errno.h>
@@ -25,6 +26,8 @@
 #include "tests/fake/answer-hello.h"
 
 enum { SHIMS_MAX = 64 };
+
+static volatile sig_atomic_t unending;
 
 /* A session with a shim: its channel, and the process that it stands for. */
 struct shim {
@@ -72,7 +75,7 @@ static void end_process(const struct agent *agent, uint64_t handle, uint32_t cod
 {
 	const struct msg_exit ended = { .handle = handle, .code = code };
 
-	for (size_t i = 0; i < SHIMS_MAX; i++) {
+	for (size_t i = 0; i < SHIMS_MAX && unending == 0; i++) {
 		struct frame frame = { .channel = agent->shims[i].channel,
 				       .type = FRAME_EVENT,
 				       .id = 1 };
@@ -197,12 +200,19 @@ static void on_panic(int signum)
 	_exit(0);
 }
 
+static void on_unending(int signum)
+{
+	(void)signum;
+	unending = 1;
+}
+
 static int be_qemu(void)
 {
 	struct agent agent = { 0 };
 
 	signal(SIGUSR1, on_freeze);
 	signal(SIGUSR2, on_panic);
+	signal(SIGHUP, on_unending); /* which begins an interrupted read again */
 	for (;;) {
 		agent.fd = accept4(LAUNCH_FD_AGENT, NULL, NULL, SOCK_CLOEXEC);
 		if (agent.fd < 0)

@@ -107,6 +107,7 @@ static const struct row {
 	{ VICTIM_AGENT, STOPPED, ALL_PHASES, BIT(START) | BIT(EXEC) | BIT(DELETING), BIT(BUSY) },
 	{ VICTIM_INIT, KILLED, ALL_PHASES & ~BIT(CREATE), ALL_PHASES & ~BIT(CREATE), BIT(EXEC) },
 	{ VICTIM_INIT, STOPPED, BIT(IDLE) | BIT(BUSY) | BIT(EXEC), BIT(IDLE), BIT(IDLE) },
+	{ VICTIM_INIT, UNDYING, BIT(IDLE) | BIT(BUSY) | BIT(STOPPING), BIT(IDLE), 0 },
 	{ VICTIM_DISK, KILLED, ALL_PHASES, BIT(CREATE) | BIT(START) | BIT(IDLE) | BIT(DELETING),
 	  BIT(IDLE) },
 };
@@ -261,8 +262,8 @@ static bool harmless(const struct cell *cell)
 /* Who does not notice by itself. */
 static bool unnoticed(const struct cell *cell)
 {
-	return cell->row->fate == STOPPED || cell->row->victim == VICTIM_DISK ||
-	       cell->row->victim == VICTIM_RUNTIME;
+	return cell->row->fate == STOPPED || cell->row->fate == UNDYING ||
+	       cell->row->victim == VICTIM_DISK || cell->row->victim == VICTIM_RUNTIME;
 }
 
 static void end_verb(struct cell *cell, int64_t limit_ms)
@@ -321,6 +322,26 @@ static bool waits_for_files(const struct cell *cell)
 	return with_vm() && cell->row->victim == VICTIM_VIRTIOFSD && cell->row->fate == STOPPED;
 }
 
+/*
+ * SIGKILL was taken and nothing came of it: as with a process of this host that waits for a disk.
+ * Managers wait for a while, docker 10 s, and then kill the process they know, the shim; the
+ * container has ended then, and `delete` needs no force.
+ */
+static void check_undying(struct cell *cell)
+{
+	static const char *const delete[] = { "delete", "c1", NULL };
+
+	if (in_time(cell, COMMAND_MS, kill_hard) != 0)
+		complain(cell, "kill KILL fails: %s", stage_printed(&rig.stage));
+	if (has_stopped(cell))
+		complain(cell, "it has ended all the same");
+	if (!victim_strike_pid(cell->shim, KILLED))
+		complain(cell, "there is no shim");
+	expect_stopped(cell, NOTICE_MS);
+	if (in_time(cell, COMMAND_MS, delete) != 0)
+		complain(cell, "delete fails: %s", stage_printed(&rig.stage));
+}
+
 static void check(struct cell *cell)
 {
 	static char left[STAGE_LEFT_SIZE];
@@ -330,7 +351,9 @@ static void check(struct cell *cell)
 		expect_nothing(cell);
 	else if (!unnoticed(cell) && cell->phase != CREATE && cell->phase != DELETING)
 		expect_stopped(cell, with_vm() ? NOTICE_VM_MS : NOTICE_MS);
-	if (cell->phase != DELETING) {
+	if (cell->row->fate == UNDYING) {
+		check_undying(cell);
+	} else if (cell->phase != DELETING) {
 		in_time(cell, COMMAND_MS, kill_hard);
 		if (cell->phase != CREATE && !waits_for_files(cell))
 			expect_stopped(cell, COMMAND_MS);
@@ -381,6 +404,8 @@ static bool wanted(const struct row *row, enum phase phase)
 
 	snprintf(name, sizeof(name), "%s/%s/%s", victim_names[row->victim], fate_names[row->fate],
 		 phases[phase].name);
+	if (row->fate == UNDYING && with_vm())
+		return false;
 	if (rig.cells[0] == NULL)
 		return (set & BIT(phase)) != 0;
 	for (size_t i = 0; rig.cells[i] != NULL; i++)

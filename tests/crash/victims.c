@@ -34,7 +34,7 @@ const char *const victim_names[VICTIM_COUNT] = {
 };
 
 const char *const fate_names[FATE_COUNT] = {
-	[KILLED] = "killed", [STOPPED] = "stopped", [CRASHED] = "crashed"
+	[KILLED] = "killed", [STOPPED] = "stopped", [CRASHED] = "crashed", [UNDYING] = "undying"
 };
 
 /* --- finding --------------------------------------------------------------------------------- */
@@ -162,8 +162,10 @@ static bool strike_agent(const struct stage *stage, pid_t qemu, enum fate fate)
 	return r == 0;
 }
 
-static bool strike_init(struct stage *stage, enum fate fate)
+static bool strike_init(struct stage *stage, pid_t qemu, enum fate fate)
 {
+	if (fate == UNDYING)
+		return stage->installed_config == NULL && kill(qemu, SIGHUP) == 0;
 	return stage_runtime(stage, "kill", "c1", fate == STOPPED ? "STOP" : "KILL", NULL) == 0;
 }
 
@@ -190,7 +192,7 @@ bool victim_strike(struct stage *stage, enum victim victim, enum fate fate)
 	case VICTIM_AGENT:
 		return pid > 0 && strike_agent(stage, pid, fate);
 	case VICTIM_INIT:
-		return pid > 0 && strike_init(stage, fate);
+		return pid > 0 && strike_init(stage, pid, fate);
 	case VICTIM_DISK:
 		return fill_disk();
 	case VICTIM_VIRTIOFSD: /* it is two, of which the inner one serves */

@@ -19,7 +19,13 @@ enum victim {
 	VICTIM_COUNT
 };
 
-enum fate { KILLED, STOPPED, CRASHED, FATE_COUNT };
+enum fate {
+	KILLED,
+	STOPPED,
+	CRASHED,
+	UNDYING, /* of the fakes' init: takes every signal and stays, as if it waited for a disk */
+	FATE_COUNT
+};
 
 extern const char *const victim_names[VICTIM_COUNT];
 extern const char *const fate_names[FATE_COUNT];
