@@ -161,7 +161,7 @@ static int match_link(const uint8_t *message, size_t len, const uint8_t mac[6])
 			return -EBADMSG;
 		if (attribute.rta_type == IFLA_ADDRESS && attribute.rta_len == RTA_LENGTH(6) &&
 		    memcmp(message + at + RTA_LENGTH(0), mac, 6) == 0)
-			return info.ifi_index;
+			return info.ifi_index > 0 ? info.ifi_index : -EBADMSG;
 		at += RTA_ALIGN(attribute.rta_len);
 	}
 	return 0;

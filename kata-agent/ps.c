@@ -82,8 +82,7 @@ static ssize_t read_file(pid_t pid, const char *name, char *text, size_t size)
 	char path[64];
 	ssize_t n;
 
-	if (str_format(path, sizeof(path), "/proc/%d/%s", (int)pid, name) < 0)
-		return -ENAMETOOLONG;
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;

@@ -151,6 +151,8 @@ Test(agent_limits, limits_that_cannot_be)
 	create.n_cgroup = 1;
 	run(&s, MSG_CREATE, &create);
 	caller_must(s.runtime, MSG_UPDATE, &update);
+	update.check_memory = true; /* no memory limit is among them */
+	caller_must(s.runtime, MSG_UPDATE, &update);
 	update.cgroup = &path;
 	caller_must_fail(s.runtime, MSG_UPDATE, &update, EINVAL,
 			 "resource limit ../x.max: no file of a limit");
@@ -187,6 +189,34 @@ Test(agent_limits, pause_and_resume)
 	caller_must_fail(s.runtime, MSG_PAUSE, &pause, ESRCH, "container not running");
 	remove_container(&s);
 	caller_must_fail(s.runtime, MSG_RESUME, &resume, ENOENT, "container c1 is not known");
+	rig_stop(s.rig);
+}
+
+/* What has stopped is known until it is removed, and takes no further process. */
+Test(agent_limits, a_stopped_container)
+{
+	struct stand s = stand();
+	struct msg_exec exec = { .container = TEXT("c1"), .process = shell("true") };
+	struct msg_stats stats = { .container = TEXT("c2") };
+	struct caller *shim = run_first(&s, shell("exit 3"));
+
+	cr_expect(caller_wait_exit(shim) == 3);
+	caller_must_fail(s.runtime, MSG_EXEC, &exec, ESRCH, "container not running");
+	caller_must_fail(s.runtime, MSG_STATS, &stats, ENOENT, "container c2 is not known");
+	stats.container = TEXT("c1");
+	cr_expect(caller_ask(s.runtime, MSG_STATS, &stats) == MSG_STATISTICS);
+	remove_container(&s);
+	rig_stop(s.rig);
+}
+
+/* Those of a machine that it has not booted are not its own. */
+Test(agent_limits, processors_of_somebody_else)
+{
+	struct stand s = stand();
+	const struct msg_online online = { .vcpus = 2 };
+
+	caller_must_fail(s.runtime, MSG_ONLINE, &online, ENOTSUP,
+			 "the processors are not the agent's");
 	rig_stop(s.rig);
 }
 

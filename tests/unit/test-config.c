@@ -424,10 +424,46 @@ Test(config, bad_files, .init = make_dir, .fini = remove_dir)
 		cr_expect(load("only.json", &c, &err) == -EACCES);
 		cr_expect_str_eq(err.text, "only.json: belongs to uid 65534, expected root");
 	}
+	cr_expect(load("only.json/x", &c, &err) == -ENOTDIR);
+	cr_expect_str_eq(err.text, "open only.json/x: a part of the path is no directory");
 	put("etc/configuration.d/9-b.json", "{\"a\":1}", 0644);
 	cr_expect(load(NULL, &c, &err) == -EINVAL);
 	cr_expect_str_eq(err.text, "etc/configuration.d/9-b.json: a: unknown section");
 	cr_assert(chmod("etc/configuration.d", 0777) == 0);
 	cr_expect(load(NULL, &c, &err) == -EACCES);
+	put("etc/configuration.json", "{\"b\":1}", 0644);
+	cr_expect(load(NULL, &c, &err) == -EINVAL);
+	cr_expect_str_eq(err.text, "etc/configuration.json: b: unknown section");
 	cr_expect(c.source == NULL);
+}
+
+/* Directories of it that are none. */
+Test(config, bad_directories, .init = make_dir, .fini = remove_dir)
+{
+	char deep[PATH_MAX + 1];
+	struct config c = { 0 };
+	struct error err = { 0 };
+
+	memset(deep, 'x', PATH_MAX);
+	deep[PATH_MAX] = '\0';
+	cr_expect(config_load_from(deep, "usr", NULL, &c, &err) == -ENAMETOOLONG);
+	cr_expect(config_load_from("etc", deep, NULL, &c, &err) == -ENAMETOOLONG);
+	cr_assert(config_load_from("nowhere", "usr", NULL, &c, &err) == 0, "%s", err.text);
+	config_fini(&c);
+	cr_assert(rmdir("etc/configuration.d") == 0);
+	put("etc/configuration.d", "{}", 0644);
+	cr_expect(load(NULL, &c, &err) == -ENOTDIR);
+	cr_expect_str_eq(err.text, "open etc/configuration.d: a part of the path is no directory");
+	cr_assert(unlink("etc/configuration.d") == 0);
+}
+
+/* As the verbs do it with --kata-config. */
+Test(config, a_named_file_alone, .init = make_dir, .fini = remove_dir)
+{
+	CLEANUP(config_fini) struct config c = { 0 };
+	struct error err = { 0 };
+
+	put("only.json", "{\"hypervisor\":{\"default_vcpus\":7}}", 0644);
+	cr_assert(config_load("only.json", &c, &err) == 0, "%s", err.text);
+	cr_expect(c.hypervisor.default_vcpus == 7 && str_eq(c.source, "only.json"));
 }

@@ -98,5 +98,7 @@ Test(ps, list)
 	cr_assert(ps_list(cgroup, &rows, &err) == 0, "%s", err.text);
 	cr_expect_eq(rows.n_rows, 0);
 	ps_free(&rows);
+	fd_close(&cgroup);
+	cr_expect(ps_list(cgroup, &rows, &err) == -EBADF && err.text[0] != '\0');
 	cr_expect(rmdir(dir) == 0);
 }

@@ -52,7 +52,7 @@ Test(stats, what_is_no_number_is_left_out)
 
 	cr_assert_eq(stats_parse("f",
 				 "\n\nx\nkey\nkey -1\nkey 1x\nkey 18446744073709551616\n"
-				 "e k=\ne =x\ne k\n",
+				 "e k=\ne =x\ne k\ne new k=x\n",
 				 &s),
 		     0);
 	cr_expect_eq(s.n_values, 0);
