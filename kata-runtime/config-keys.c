@@ -167,7 +167,9 @@ const struct config_key config_keys[] = {
 		  "of a pod: one of the expressions has to be the whole name, "
 		  "hypervisor.default_vcpus or, without its first word, default_vcpus. With an "
 		  "empty list no annotation changes anything. Who writes annotations is seldom "
-		  "who may choose programs and kernels: see the lists of paths." },
+		  "who may choose programs and kernels: see the lists of paths. For that reason "
+		  "the annotation io.katacontainers.config_path, another file in the place of this "
+		  "one, is never followed; a warning names it." },
 	VALID(valid_hypervisor_paths, "path"),
 	VALID(valid_kernel_paths, "kernel"),
 	VALID(valid_initrd_paths, "initrd"),

@@ -140,7 +140,8 @@ state_of() {
 	bundle annotated sh -c 'cat /proc/cmdline; sleep 1000'
 	edit annotated --arg p "$prefix" '.annotations = { "\($p).default_memory": "384",
 		"\($p).default_max_memory": "600", "\($p).kernel_params": "of.test=1",
-		"\($p).default_vcpus": "2", "\($p).kernel": "/etc/passwd" }'
+		"\($p).default_vcpus": "2", "\($p).kernel": "/etc/passwd",
+		"io.katacontainers.config_path": "/nonexistent" }'
 	config=$work/annotated.json
 	jq '.hypervisor.enable_annotations = ["default_.*memory", "hypervisor[.]kernel.*"]' "$plain" >"$config"
 	# A kernel would have to be on the list of valid paths.
@@ -152,7 +153,7 @@ state_of() {
 	expect 0 runtime exec annotated awk '/^MemTotal/ { print $2 }' /proc/meminfo
 	((output > 310000))
 	same "$(runtime exec annotated nproc </dev/null)" 1
-	has "$(log annotated runtime)" "fields=$prefix.default_vcpus"
+	has "$(log annotated runtime)" "$prefix.default_vcpus, io.katacontainers.config_path"
 	# The machine keeps what it was made with, whatever the files say now.
 	config=$plain
 	expect 1 runtime update --memory 1g annotated
