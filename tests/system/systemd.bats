@@ -173,16 +173,19 @@ unit_is() {
 
 	vm_only
 	install_unit kata-container@.service
-	bundle served sh -c 'trap "exit 7" USR1; trap "exit 0" TERM; while :; do sleep 0.2; done'
+	# Without a trap process 1 sees no signal.
+	bundle served sh -c 'trap "exit 7" USR1; trap "exit 0" TERM; touch /dev/shm/ready
+		while :; do sleep 0.2; done'
 	expect 0 in_systemd systemctl start $unit
 	same "$(property $unit ActiveState)" active
 	same "$(property $unit MainPID)" "$(in_systemd cat /run/kata-container-served.pid)"
 	same "$(status_of served)" running
-	expect 0 runtime exec served true
+	eventually 20 runtime exec served test -e /dev/shm/ready
 	expect 0 in_systemd systemctl stop $unit
 	same "$(property $unit Result)" success
 	expect 1 runtime state served
 	expect 0 in_systemd systemctl start $unit
+	eventually 20 runtime exec served test -e /dev/shm/ready
 	# As its main process has it, the shim, which forwards it.
 	expect 0 in_systemd systemctl kill --kill-who=main --signal=USR1 $unit
 	eventually 20 unit_is $unit failed
