@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -102,6 +103,31 @@ int vcpus_step(const char *dir, uint32_t *ret_online, struct error *err)
 	return stepped;
 }
 
+/*
+ * How many the kernel can ever have, from a list like "0-3"; all when it does not say. Where it
+ * knows no hypervisor, as with QEMU's translator, a newer one takes none but its first.
+ */
+static uint32_t most(const char *dir)
+{
+	char path[PATH_MAX], text[256];
+	CLEANUP(fd_close) int fd = -1;
+	uint64_t last;
+	ssize_t n = -1;
+
+	if (str_format(path, sizeof(path), "%s/possible", dir) == 0)
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		n = read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return UINT32_MAX;
+	text[n] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	n = (ssize_t)strlen(text);
+	while (n > 0 && text[n - 1] >= '0' && text[n - 1] <= '9')
+		n--;
+	return str_to_u64(text + n, UINT32_MAX - 1, &last) < 0 ? UINT32_MAX : (uint32_t)last + 1;
+}
+
 static void answer(struct vcpus *vcpus, int r, const struct error *err)
 {
 	vcpus->wanted = 0;
@@ -135,11 +161,17 @@ int vcpus_online(struct vcpus *vcpus, uint32_t wanted, const struct client_reque
 		 struct error *err)
 {
 	struct error replaced;
-	uint32_t online;
+	uint32_t online, possible;
 	int r;
 
 	if (vcpus->dir == NULL)
 		return error_say(err, ENOTSUP, "the processors are not the agent's");
+	possible = most(vcpus->dir);
+	if (wanted > possible) {
+		log_warning("this kernel takes no more processors", KV("possible", possible),
+			    KV("wanted", wanted));
+		wanted = possible;
+	}
 	if (vcpus->wanted != 0) {
 		error_say(&replaced, ECANCELED, "processors: a later request took its place");
 		answer(vcpus, -ECANCELED, &replaced);

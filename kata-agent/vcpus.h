@@ -29,9 +29,9 @@ void vcpus_stop(struct vcpus *vcpus);
 int vcpus_step(const char *dir, uint32_t *ret_online, struct error *err);
 
 /*
- * Has so many online: 1 when that is done, 0 when the request is kept and will be answered, or an
- * error. The kernel may take seconds to find them. A later request takes the place of one that
- * waits, which fails then.
+ * Has so many online, or all that the kernel can have when those are fewer: 1 when that is done,
+ * 0 when the request is kept and will be answered, or an error. The kernel may take seconds to find
+ * them. A later request takes the place of one that waits, which fails then.
  */
 int vcpus_online(struct vcpus *vcpus, uint32_t wanted, const struct client_request *request,
 		 struct error *err);

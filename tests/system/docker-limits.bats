@@ -86,5 +86,5 @@ show() {
 	expect 0 docker update -m 600m --memory-swap 600m --cpus "$(nproc)" grows
 	expect 0 docker exec grows dd if=/dev/zero of=/dev/null bs=450M count=1
 	expect 0 docker exec grows nproc
-	same "$output" "$(nproc)"
+	same "$output" "$(vcpus "$(nproc)" docker exec grows)"
 }

@@ -17,6 +17,17 @@ has_vm() {
 	[[ -z ${KATA_TEST_RUNTIME:-} ]]
 }
 
+# vcpus N COMMAND...: how many of N processors a machine can get that grows; COMMAND is run in it. With
+# QEMU's translator newer kernels take none but those they began with.
+vcpus() {
+	local most=$1 list
+
+	shift
+	list=$("$@" cat /sys/devices/system/cpu/possible </dev/null)
+	((${list##*[-,]} + 1 >= most)) || most=$((${list##*[-,]} + 1))
+	echo $((most < $(nproc) ? most : $(nproc)))
+}
+
 vm_only() {
 	has_vm || skip "about a virtual machine, and $RUNTIME makes none"
 }

@@ -283,7 +283,7 @@ vm_memory() {
 	! has_vm || same "$output" '629145600;50000 100000;'
 	! has_vm || (($(vm_memory grow) > before + 450))
 	expect 0 runtime update --cpu-quota 150000 --cpu-period 100000 grow
-	! has_vm || same "$(runtime exec grow nproc </dev/null)" $(($(nproc) > 1 ? 2 : 1))
+	! has_vm || same "$(runtime exec grow nproc </dev/null)" "$(vcpus 2 runtime exec grow)"
 	# It stays as large as it is.
 	before=$(vm_memory grow)
 	expect 0 runtime update --memory 64m --memory-swap 64m --cpu-quota 50000 grow

@@ -108,7 +108,7 @@ virtual_machines() {
 		cpu: { quota: 200000, period: 100000 } }'
 	start m1
 	expect 0 runtime exec m1 dd if=/dev/zero of=/dev/null bs=400M count=1
-	! has_vm || same "$(runtime exec m1 nproc </dev/null)" $(($(nproc) > 1 ? 2 : 1))
+	! has_vm || same "$(runtime exec m1 nproc </dev/null)" "$(vcpus 2 runtime exec m1)"
 	! has_vm || (($(runtime exec p1 awk '/^MemTotal/ { print $2 }' /proc/meminfo </dev/null) > 600000))
 	expect 0 runtime kill m1 KILL
 	same "$(exit_code m1)" 137

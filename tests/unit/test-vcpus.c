@@ -83,6 +83,43 @@ Test(vcpus, errors)
 	drop(dir);
 }
 
+/* What the kernel can never have is not waited for. */
+Test(vcpus, possible)
+{
+	static const struct {
+		const char *list;
+		int r; /* of three */
+	} cases[] = {
+		{ "0\n", 1 },   { "0-1\n", 1 }, { "0,2\n", 0 },
+		{ "0-2\n", 0 }, { "\n", 0 },    { "0-x\n", 0 },
+	};
+	char dir[] = "/tmp/kata-vcpus-XXXXXX", path[64];
+	struct client_request request = { 0 };
+	struct vcpus vcpus;
+	struct error err;
+	uv_loop_t loop;
+
+	cr_assert(mkdtemp(dir) != NULL && uv_loop_init(&loop) == 0);
+	make(dir, "cpu0", NULL);
+	make(dir, "cpu1", "0\n");
+	snprintf(path, sizeof(path), "%s/possible", dir);
+	vcpus_init(&vcpus, &loop, dir);
+	vcpus_online(&vcpus, 2, &request, &err);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		FILE *file = fopen(path, "we");
+
+		cr_assert(file != NULL && fputs(cases[i].list, file) >= 0 && fclose(file) == 0);
+		cr_expect_eq(vcpus_online(&vcpus, 3, &request, &err), cases[i].r, "%s",
+			     cases[i].list);
+		vcpus.wanted = 0;
+	}
+	unlink(path);
+	vcpus_stop(&vcpus);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	cr_expect(uv_loop_close(&loop) == 0);
+	drop(dir);
+}
+
 static void on_closed_check(uv_handle_t *handle, void *arg)
 {
 	*(int *)arg += !uv_is_closing(handle);
