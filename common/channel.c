@@ -22,6 +22,7 @@ enum {
 	HEAD_MAX = 64,        /* a head that is sent together with the frame's header */
 	DEVICE_WRITE = 32768, /* most that the port's driver takes at once */
 	DEVICE_READ = 4096,   /* and gives at once: libuv reads on after a buffer that it fills */
+	GATHERED_MAX = 65536, /* for any other descriptor: a packet of vsock */
 };
 
 /*
@@ -139,7 +140,7 @@ static void trim(struct buf *input)
 
 	if (buf_len(input) == 0) {
 		give_back(input);
-	} else if (buf_len(input) < INPUT_IDLE && input->size > 2 * INPUT_IDLE &&
+	} else if (buf_len(input) <= INPUT_IDLE && input->size > 2 * INPUT_IDLE &&
 		   buf_append(&small, buf_at(input), buf_len(input)) == 0) {
 		give_back(input);
 		*input = small;
@@ -362,12 +363,12 @@ static int gather(struct channel *channel, const struct frame *frame, const void
 		  size_t head_len, const void *body, size_t body_len)
 {
 	size_t total = FRAME_HEADER + head_len + body_len;
-	size_t most = channel->device ? DEVICE_WRITE : SMALL_FRAME;
+	size_t most = channel->device ? DEVICE_WRITE : GATHERED_MAX;
 	uint8_t *to;
 
 	if (!channel->gathers)
 		return 0;
-	if (total > most || buf_len(&channel->gathered) + total > DEVICE_WRITE)
+	if (buf_len(&channel->gathered) + total > most)
 		channel_flush(channel);
 	if (total > most)
 		return 0;
@@ -417,28 +418,6 @@ int channel_send(struct channel *channel, const struct frame *frame, const void 
 	if (body_len > 0)
 		bufs[count++] = uv_buf_init((char *)body, (unsigned)body_len);
 	return write_bytes(channel, bufs, count, total);
-}
-
-int channel_send_in_place(struct channel *channel, const struct frame *frame, const void *head,
-			  size_t head_len, uint8_t *body, size_t body_len)
-{
-	size_t before = FRAME_HEADER + head_len, total = before + body_len;
-	uint8_t saved[FRAME_HEADER + HEAD_MAX], *at = body - before;
-	struct frame sent = *frame;
-	uv_buf_t buf = uv_buf_init((char *)at, (unsigned)total);
-	int r;
-
-	if (!channel->device || total <= SMALL_FRAME || total > DEVICE_WRITE ||
-	    head_len > HEAD_MAX || channel->closing || channel->broken || channel->finishing)
-		return channel_send(channel, frame, head, head_len, body, body_len);
-	channel_flush(channel);
-	memcpy(saved, at, before);
-	sent.length = (uint32_t)(head_len + body_len);
-	frame_put_header(at, &sent);
-	put(at + FRAME_HEADER, head, head_len);
-	r = write_bytes(channel, &buf, 1, total);
-	memcpy(at, saved, before);
-	return r;
 }
 
 int channel_send_message(struct channel *channel, enum frame_type frame_type, uint8_t flags,

@@ -29,7 +29,7 @@ enum close_reason {
 /* Stream numbers: the id of DATA, WINDOW and END frames. */
 enum { STREAM_STDIN = 0, STREAM_STDOUT = 1, STREAM_STDERR = 2, STREAM_COUNT = 3 };
 
-enum { STREAM_WINDOW = 98304 }; /* bytes a sender may have unacknowledged on one stream */
+enum { STREAM_WINDOW = 65536 }; /* bytes a sender may have unacknowledged on one stream */
 
 struct wire_bin {
 	uint8_t *data;

@@ -27,9 +27,7 @@ static bool receives(const struct session *s, unsigned stream)
 void session_init(struct session *session, bool agent_side, const struct session_ops *ops,
 		  void *owner)
 {
-	*session = (struct session){
-		.ops = ops, .owner = owner, .agent_side = agent_side, .data_max = FRAME_DATA_SENT
-	};
+	*session = (struct session){ .ops = ops, .owner = owner, .agent_side = agent_side };
 	for (unsigned i = 0; i < STREAM_COUNT; i++) {
 		stream_out_init(&session->out[i]);
 		stream_in_init(&session->in[i]);
@@ -61,7 +59,7 @@ static bool push_stream(struct session *s, unsigned stream)
 	uint8_t head[FRAME_DATA_HEAD];
 	const uint8_t *bytes;
 	uint64_t offset;
-	size_t n = stream_out_next(out, s->data_max, &offset, &bytes);
+	size_t n = stream_out_next(out, FRAME_DATA_SENT, &offset, &bytes);
 
 	if (n > 0) {
 		stream_out_sent(out, n);
@@ -72,7 +70,7 @@ static bool push_stream(struct session *s, unsigned stream)
 	if (stream_out_end_due(out)) {
 		CLEANUP(buf_fini) struct buf end = { 0 };
 
-		if (frame_put_end(&end, out->total) < 0)
+		if (frame_put_end(&end, stream_out_total(out)) < 0)
 			return false; /* the next push tries again */
 		out->end_sent = true;
 		send_buf(s, FRAME_END, 0, stream, &end);
@@ -234,20 +232,6 @@ size_t session_write(struct session *session, unsigned stream, const void *data,
 	session->want_room[stream] = taken < n || taken == room;
 	push(session);
 	return taken;
-}
-
-uint8_t *session_reserve(struct session *session, unsigned stream, size_t *n)
-{
-	return sends(session, stream) ? stream_out_reserve(&session->out[stream], n) : NULL;
-}
-
-void session_commit(struct session *session, unsigned stream, size_t n)
-{
-	struct stream_out *out = &session->out[stream];
-
-	stream_out_commit(out, n);
-	session->want_room[stream] = stream_out_room(out) == 0;
-	push(session);
 }
 
 void session_end_stream(struct session *session, unsigned stream)
@@ -457,7 +441,7 @@ int session_frame(struct session *session, const struct frame *frame, struct err
 bool session_settled(const struct session *session)
 {
 	for (unsigned i = 0; i < STREAM_COUNT; i++)
-		if (stream_out_kept(&session->out[i]) > 0)
+		if (buf_len(&session->out[i].kept) > 0)
 			return false;
 	return !session->event_open;
 }
