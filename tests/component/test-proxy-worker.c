@@ -10,6 +10,7 @@
 #include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +103,17 @@ static int confine_but(enum left left)
 	return left == LEFT_PRIVS ? 0 : prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
+/* As a worker's inherited filter, the monitor's, has it: libuv 1.50 makes a ring for its loop else. */
+static int forbid_rings(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+	if (filter == NULL || seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0) < 0 ||
+	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0) < 0)
+		return -1;
+	return seccomp_load(filter);
+}
+
 static _Noreturn void become_worker(int *fds, char *const args[], enum left left)
 {
 	/* As the monitor does: its folder may be closed to the worker's uid. */
@@ -115,7 +127,7 @@ static _Noreturn void become_worker(int *fds, char *const args[], enum left left
 	fds[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = 0; i < 3; i++)
 		dup2(fds[0], i);
-	if (left != LEFT_ALL && confine_but(left) < 0)
+	if (forbid_rings() < 0 || (left != LEFT_ALL && confine_but(left) < 0))
 		_exit(98);
 	execveat(program, "", args, environ, AT_EMPTY_PATH);
 	_exit(97);

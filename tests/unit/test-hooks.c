@@ -178,7 +178,7 @@ Test(hooks, starts_clean)
 		make_script("prestart",
 			    "for i in 3 4 5 6 7 8 9; do test ! -e /proc/$$/fd/$i || echo $i; done "
 			    ">fds; grep -E '^Sig(Blk|Ign)' "
-			    "/proc/$$/status | tr -d '\\\\t' >signals; ps -o sid= -p $$ >session",
+			    "/proc/self/status | tr -d '\\\\t' >signals; ps -o sid= -p $$ >session",
 			    "");
 	CLEANUP(fd_close) int open_fd = open("/dev/null", O_RDONLY); /* survives exec by itself */
 	sigset_t all;
