@@ -103,7 +103,7 @@ static int confine_but(enum left left)
 	return left == LEFT_PRIVS ? 0 : prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-/* As a worker's inherited filter, the monitor's, has it: libuv 1.50 makes a ring for its loop else. */
+/* As a worker has it by the monitor's filter: libuv 1.50 makes a ring for its loop else. */
 static int forbid_rings(void)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
