@@ -93,7 +93,7 @@ static void look_at_sandbox(struct gc *gc, const char *path, const char *sid)
 	struct cli cli = *gc->cli;
 	struct error err = { 0 };
 	const char *why;
-	bool hooks, leave;
+	bool hooks;
 
 	(void)path;
 	if (sid_check(sid, NULL) < 0)
@@ -104,14 +104,15 @@ static void look_at_sandbox(struct gc *gc, const char *path, const char *sid)
 			failed(gc, sid, &err);
 		return;
 	}
-	hooks = container_has_poststop(&gc->store, &state);
-	leave = hooks && gc->leave_hooks;
-	if (!gc->dry_run && !leave && hooks != gc->hooks)
-		return;
 	why = why_dead(gc, &state);
-	if (why != NULL && leave)
+	if (why == NULL)
+		return;
+	hooks = container_has_poststop(&gc->store, &state);
+	if (hooks && gc->leave_hooks) {
 		printf("leaving container %s: %s, and it has poststop hooks\n", state.id, why);
-	if (why == NULL || leave || !act(gc, "container", state.id, why))
+		return;
+	}
+	if ((!gc->dry_run && hooks != gc->hooks) || !act(gc, "container", state.id, why))
 		return;
 	cli.root = state.root;
 	if (container_delete(&cli, state.id, true, false, &err) < 0)
