@@ -225,9 +225,12 @@ static int await_job(sd_bus *bus, sd_bus_message *reply, const char *what, int64
 
 /* --- scopes ----------------------------------------------------------------------------------- */
 
+/* number: also of a negative one the bits. */
 static int append_number(sd_bus_message *m, char type, uint64_t number)
 {
 	switch (type) {
+	case 'b':
+		return lib.sd_bus_message_append(m, "b", (int)number);
 	case 'y':
 		return lib.sd_bus_message_append(m, "y", (int)number);
 	case 'i':
@@ -243,6 +246,35 @@ static int append_number(sd_bus_message *m, char type, uint64_t number)
 
 static int append_list(sd_bus_message *m, const struct systemd_property *p)
 {
+	int r = lib.sd_bus_message_open_container(m, 'a', p->type + 1);
+
+	for (uint32_t i = 0; r >= 0 && i < p->texts.count; i++)
+		r = lib.sd_bus_message_append(m, "s", p->texts.items[i]);
+	for (uint32_t i = 0; r >= 0 && i < p->n_numbers; i++)
+		r = append_number(m, p->type[1], p->numbers[i]);
+	return r < 0 ? r : lib.sd_bus_message_close_container(m);
+}
+
+static int append_value(sd_bus_message *m, const struct systemd_property *p)
+{
+	switch (p->type[0]) {
+	case 'a':
+		return append_list(m, p);
+	case 's':
+		return lib.sd_bus_message_append(m, "s", p->texts.items[0]);
+	case 'd':
+		return lib.sd_bus_message_append(m, "d", p->real);
+	case 'y':
+	case 'u':
+	case 't':
+		return append_number(m, p->type[0], p->positive);
+	default:
+		return append_number(m, p->type[0], (uint64_t)p->number);
+	}
+}
+
+static int append_property(sd_bus_message *m, const struct systemd_property *p)
+{
 	int r = lib.sd_bus_message_open_container(m, 'r', "sv");
 
 	if (r >= 0)
@@ -250,38 +282,10 @@ static int append_list(sd_bus_message *m, const struct systemd_property *p)
 	if (r >= 0)
 		r = lib.sd_bus_message_open_container(m, 'v', p->type);
 	if (r >= 0)
-		r = lib.sd_bus_message_open_container(m, 'a', p->type + 1);
-	for (uint32_t i = 0; r >= 0 && i < p->texts.count; i++)
-		r = lib.sd_bus_message_append(m, "s", p->texts.items[i]);
-	for (uint32_t i = 0; r >= 0 && i < p->n_numbers; i++)
-		r = append_number(m, p->type[1], p->numbers[i]);
-	for (int i = 0; r >= 0 && i < 3; i++)
+		r = append_value(m, p);
+	for (int i = 0; r >= 0 && i < 2; i++)
 		r = lib.sd_bus_message_close_container(m);
 	return r;
-}
-
-static int append_value(sd_bus_message *m, const struct systemd_property *p)
-{
-	switch (p->type[0]) {
-	case 'b':
-		return lib.sd_bus_message_append(m, "(sv)", p->name, "b", (int)p->number);
-	case 'i':
-		return lib.sd_bus_message_append(m, "(sv)", p->name, "i", (int32_t)p->number);
-	case 'y':
-		return lib.sd_bus_message_append(m, "(sv)", p->name, "y", (int)p->positive);
-	case 'x':
-		return lib.sd_bus_message_append(m, "(sv)", p->name, "x", p->number);
-	case 'u':
-		return lib.sd_bus_message_append(m, "(sv)", p->name, "u", (uint32_t)p->positive);
-	case 't':
-		return lib.sd_bus_message_append(m, "(sv)", p->name, "t", p->positive);
-	case 'd':
-		return lib.sd_bus_message_append(m, "(sv)", p->name, "d", p->real);
-	case 's':
-		return lib.sd_bus_message_append(m, "(sv)", p->name, "s", p->texts.items[0]);
-	default:
-		return append_list(m, p);
-	}
 }
 
 /* They were checked before; they come last, so that they hold. */
@@ -294,7 +298,7 @@ static int append_annotations(sd_bus_message *m, const struct systemd_scope *sco
 
 		r = systemd_property_parse(&scope->annotations[i], &p, NULL);
 		if (r > 0)
-			r = append_value(m, &p);
+			r = append_property(m, &p);
 	}
 	return r;
 }
