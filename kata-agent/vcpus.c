@@ -109,7 +109,7 @@ int vcpus_step(const char *dir, uint32_t *ret_online, struct error *err)
  */
 static uint32_t most(const char *dir)
 {
-	char path[PATH_MAX], text[256];
+	char path[PATH_MAX], text[256], *end;
 	CLEANUP(fd_close) int fd = -1;
 	uint64_t last;
 	ssize_t n = -1;
@@ -121,11 +121,11 @@ static uint32_t most(const char *dir)
 	if (n <= 0)
 		return UINT32_MAX;
 	text[n] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	n = (ssize_t)strlen(text);
-	while (n > 0 && text[n - 1] >= '0' && text[n - 1] <= '9')
-		n--;
-	return str_to_u64(text + n, UINT32_MAX - 1, &last) < 0 ? UINT32_MAX : (uint32_t)last + 1;
+	end = text + strcspn(text, "\n");
+	*end = '\0';
+	while (end > text && end[-1] >= '0' && end[-1] <= '9')
+		end--;
+	return str_to_u64(end, UINT32_MAX - 1, &last) < 0 ? UINT32_MAX : (uint32_t)last + 1;
 }
 
 static void answer(struct vcpus *vcpus, int r, const struct error *err)
