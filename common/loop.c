@@ -37,7 +37,10 @@ static int start(uv_loop_t *loop, int null, struct error *err)
 {
 	int r;
 
-	/* io_uring is a way around the filters that are loaded later. */
+	/*
+	 * io_uring is a way around the filters that are loaded later. libuv 1.50 tries a ring for
+	 * epoll all the same: the filters that are there by now answer ENOSYS.
+	 */
 	setenv("UV_USE_IO_URING", "0", 1);
 	r = uv_loop_init(loop);
 	if (r < 0)
