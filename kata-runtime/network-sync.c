@@ -19,7 +19,25 @@ static bool slot_used(const struct network *network, int32_t slot)
 	return false;
 }
 
-/* Takes out what has lost its interface, or whose interface has another address now. */
+/* Whether the device in that slot has lost its interface, or the interface has another address. */
+static bool slot_lost(const struct network *network, int32_t slot)
+{
+	return network->taps[slot].index != 0 && !slot_used(network, slot);
+}
+
+/*
+ * Whether each interface has its device and each device its interface. What came or went while an
+ * earlier look was under way is in the last one, but nothing was done about it.
+ */
+static bool is_settled(const struct network *network)
+{
+	for (int32_t slot = 0; slot < LAUNCH_NET_MAX; slot++)
+		if (slot_lost(network, slot))
+			return false;
+	return !slot_used(network, -1);
+}
+
+/* Takes out the devices that are lost. */
 static int unplug_lost(struct network_sync *sync, struct network *now, bool *ret_changed,
 		       struct error *err)
 {
@@ -30,7 +48,7 @@ static int unplug_lost(struct network_sync *sync, struct network *now, bool *ret
 		struct network_tap *tap = &now->taps[slot];
 		int r;
 
-		if (tap->index == 0 || slot_used(now, slot))
+		if (!slot_lost(now, slot))
 			continue;
 		*ret_changed = true;
 		r = sync->ops->unplug(sync->context, (uint32_t)slot, err);
@@ -141,9 +159,7 @@ int network_sync_run(struct network_sync *sync, struct error *err)
 		sync->last = *now;
 		sync->told = true;
 	}
-	/* What came while an earlier look was under way is in the last one, and not joined yet. */
-	if (r < 0 ||
-	    (sync->told && !slot_used(now, -1) && memcmp(now, &sync->last, sizeof(*now)) == 0))
+	if (r < 0 || (sync->told && is_settled(now) && memcmp(now, &sync->last, sizeof(*now)) == 0))
 		return r;
 	r = unplug_lost(sync, now, &changed, err);
 	if (r == 0)

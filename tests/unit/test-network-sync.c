@@ -125,6 +125,16 @@ Test(network_sync, follows)
 	expect(sync, &vm, 0, 1, 1, 0);
 	vm.meanwhile = NULL;
 	expect(sync, &vm, 1, 0, 1, 1);
+	/* What goes meanwhile, as well. */
+	cr_assert(sh("ip link add b4 type bridge"));
+	expect(sync, &vm, 1, 0, 1, 2);
+	vm.meanwhile = "ip link del b3";
+	cr_assert(sh("ip link del b4"));
+	expect(sync, &vm, 0, 1, 1, 0);
+	vm.meanwhile = NULL;
+	expect(sync, &vm, 0, 1, 1, 0);
+	cr_assert(sh("ip link add b3 type bridge"));
+	expect(sync, &vm, 1, 0, 1, 1);
 
 	/* What the VM does not take is told, leaves nothing behind, and is tried again. */
 	vm.refuse = EREMOTEIO;
