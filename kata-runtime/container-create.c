@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -547,8 +548,12 @@ static int enter_sandbox(struct creation *c, struct error *err)
 static int prepare_guest(struct creation *c, struct error *err)
 {
 	struct msg_create_sandbox sandbox = { .hostname = c->spec->hostname, .share = true };
+	struct utsname host;
 	struct timespec now;
 
+	/* Without a name of its own a container has the host's, as a new UTS namespace does. */
+	if (sandbox.hostname[0] == '\0' && uname(&host) == 0)
+		sandbox.hostname = host.nodename;
 	clock_gettime(CLOCK_REALTIME, &now);
 	sandbox.time_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	sandbox.log_level = c->cli->debug || c->config.agent.enable_debug ? LOG_DEBUG : LOG_INFO;

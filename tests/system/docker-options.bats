@@ -67,3 +67,15 @@ with() {
 	same "$status" 125
 	has "$output" 'host networking'
 }
+
+@test "the host's pid, ipc and uts are the machine's, which has the host's name" {
+	local shared=/dev/shm/kata-test-$$
+
+	vm_only
+	echo host >"$shared"
+	run in_vm --rm --pid host --ipc host --uts host img sh -c 'hostname; ls /dev/shm; ps -o args'
+	rm "$shared"
+	same "$status" 0
+	has "$output" "$(hostname)" '{ps} sh -c'
+	has_not "$output" "${shared##*/}" dockerd
+}
