@@ -163,7 +163,14 @@ static void now_rfc3339(char text[32])
 	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
-/* One JSON object and a newline, in one write: the file may be shared by several calls. */
+/* In one write: the file may be shared by several calls. */
+static void write_line(int fd, const char *line, int n)
+{
+	if (n > 0 && write(fd, line, (size_t)n) != n)
+		fprintf(stderr, "the log file cannot be written: %s\n", error_reason(errno));
+}
+
+/* One JSON object and a newline. */
 static void report_json(int fd, const char *time_text, const char *text)
 {
 	struct json_object *o = json_object_new_object();
@@ -176,17 +183,33 @@ static void report_json(int fd, const char *time_text, const char *text)
 	n = asprintf(&line, "%s\n",
 		     json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
 							       JSON_C_TO_STRING_NOSLASHESCAPE));
-	if (n > 0 && write(fd, line, (size_t)n) != n)
-		fprintf(stderr, "the log file cannot be written: %s\n", error_reason(errno));
+	write_line(fd, line, n);
 	json_object_put(o);
 }
 
+/* What stands for a character between the quotes of a line of text. */
+static void quote(char ret[5], char c)
+{
+	if (c == '\n' || c == '\t')
+		snprintf(ret, 5, "\\%c", c == '\n' ? 'n' : 't');
+	else if (c == '"' || c == '\\')
+		snprintf(ret, 5, "\\%c", c);
+	else
+		snprintf(ret, 5, (unsigned char)c < ' ' || c == 0x7f ? "\\x%02x" : "%c", c);
+}
+
+/* As logrus, which runc and containerd use, writes it. */
 static void report_text(int fd, const char *time_text, const char *text)
 {
-	dprintf(fd, "time=\"%s\" level=error msg=\"", time_text);
-	for (const char *p = text; *p != '\0'; p++)
-		dprintf(fd, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
-	dprintf(fd, "\"\n");
+	char line[4 * ERROR_TEXT_MAX + 64];
+	int n = snprintf(line, sizeof(line), "time=\"%s\" level=error msg=\"", time_text);
+
+	for (const char *p = text; *p != '\0'; p++) {
+		quote(line + n, *p);
+		n += (int)strlen(line + n);
+	}
+	n += snprintf(line + n, sizeof(line) - (size_t)n, "\"\n");
+	write_line(fd, line, n);
 }
 
 void cli_report(const struct cli *cli, const struct error *err)

@@ -5,6 +5,8 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -209,4 +211,28 @@ Test(cli, a_failure_is_one_json_line)
 	cr_assert(json_object_object_get_ex(o, "time", &field));
 	cr_assert_eq(strlen(json_object_get_string(field)), strlen("2026-11-23T18:48:49Z"));
 	json_object_put(o);
+}
+
+/* In one write, or lines of calls that share a file would mix. */
+Test(cli, a_failure_is_one_line_of_text)
+{
+	const char *wanted = " level=error msg=\"a \\\"b\\\\ c\\n1\\t2\\x01 \xc3\xa9\"\n";
+	struct cli cli = { 0 };
+	struct error err = { 0 };
+	int pair[2], kept = dup(STDERR_FILENO);
+	char text[4096] = "";
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	error_say(&err, EINVAL, "a \"b\\ c\n1\t2\x01 \xc3\xa9");
+	dup2(pair[1], STDERR_FILENO);
+	cli_report(&cli, &err);
+	dup2(kept, STDERR_FILENO);
+	cr_assert_gt(recv(pair[0], text, sizeof(text) - 1, MSG_DONTWAIT), 0);
+	cr_expect_eq(strncmp(text, "time=\"20", 8), 0, "%s", text);
+	cr_assert_neq(strchr(text, ' '), NULL);
+	cr_expect_str_eq(strchr(text, ' '), wanted);
+	cr_expect_eq(recv(pair[0], text, sizeof(text) - 1, MSG_DONTWAIT), -1);
+	close(pair[0]);
+	close(pair[1]);
+	close(kept);
 }
