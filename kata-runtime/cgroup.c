@@ -84,6 +84,12 @@ static void enable_controllers(const char *dir)
 			write_text(path, word);
 }
 
+/* It was removed: ENODEV of one whose file was open by then. */
+static bool is_gone(int r)
+{
+	return r == -ENOENT || r == -ENODEV;
+}
+
 /* last: the leaf, which has processes and so no cgroups below it. */
 static int make_level(const struct cgroup_dir *dir, const char *path, bool last)
 {
@@ -99,7 +105,7 @@ static int make_level(const struct cgroup_dir *dir, const char *path, bool last)
 	return r < 0 ? r : inherit_cpuset(path, "cpuset.mems");
 }
 
-/* Those above the leaf, and it. -ENOENT: one of them was removed meanwhile. */
+/* Those above the leaf, and it. */
 static int make_levels(const struct cgroup_dir *dir, char *path)
 {
 	int r = 0;
@@ -126,7 +132,7 @@ static int make_dir(const struct cgroup_dir *dir, struct error *err)
 		path[dir->base] = '/';
 	}
 	/* A neighbour's delete removes a parent that it leaves empty, before ours has a child. */
-	for (int i = 0; i < MAKE_ROUNDS && r == -ENOENT; i++)
+	for (int i = 0; i < MAKE_ROUNDS && is_gone(r); i++)
 		r = make_levels(dir, path);
 	return r < 0 ? error_set(err, -r, "make cgroup %s", path) : 0;
 }
@@ -163,6 +169,18 @@ int cgroup_join(const struct cgroup *cgroup, pid_t pid, struct error *err)
 		r = join_dir(&cgroup->dirs[i], pid, err);
 		if (cgroup->lenient)
 			r = 0;
+	}
+	return r;
+}
+
+int cgroup_enter(const struct cgroup *cgroup, pid_t pid, struct error *err)
+{
+	int r = -ENOENT;
+
+	for (int i = 0; i < MAKE_ROUNDS && is_gone(r); i++) {
+		r = cgroup_create(cgroup, err);
+		if (r == 0)
+			r = cgroup_join(cgroup, pid, err);
 	}
 	return r;
 }

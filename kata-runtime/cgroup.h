@@ -91,6 +91,12 @@ int cgroup_create(const struct cgroup *cgroup, struct error *err);
 int cgroup_join(const struct cgroup *cgroup, pid_t pid, struct error *err);
 
 /*
+ * Both, for the first process: systemd, which goes through the cgroups of a unit when it likes,
+ * removes empty ones of hierarchies of v1 that the unit does not need.
+ */
+int cgroup_enter(const struct cgroup *cgroup, pid_t pid, struct error *err);
+
+/*
  * Makes a cgroup NAME beside each of them and puts all their processes there: *ret_beside, for
  * cgroup_fini(). A directory that is not ours to remove stays as it is. Again is no error.
  */

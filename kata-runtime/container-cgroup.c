@@ -82,9 +82,7 @@ int container_enter_cgroups(struct state *state, struct cgroup *cgroup, pid_t pi
 
 	if (state->systemd_unit[0] != '\0')
 		r = start_scope(state, cgroup, pid, err);
-	if (r == 0)
-		r = cgroup_create(cgroup, err);
-	return r < 0 ? r : cgroup_join(cgroup, pid, err);
+	return r < 0 ? r : cgroup_enter(cgroup, pid, err);
 }
 
 void container_end_scope(const struct state *state)

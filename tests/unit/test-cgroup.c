@@ -270,6 +270,40 @@ Test(cgroup, made_joined_killed_and_removed)
 	cgroup_fini(&cg);
 }
 
+/* Somebody removes what is empty, whenever he looks. */
+Test(cgroup, the_first_process_gets_in)
+{
+	char path[64];
+	struct cgroup cg;
+	struct error err = { 0 };
+	pid_t other;
+	int64_t end;
+
+	if (!real_cgroups())
+		cr_skip("needs root and cgroups");
+	snprintf(path, sizeof(path), "/kata-test-%d/leaf", getpid());
+	cr_assert(cgroup_plan(path, "x", false, &cg, &err) == 0, "%s", err.text);
+	other = fork();
+	if (other == 0) {
+		alarm(10);
+		for (size_t i = 0;; i++, usleep(50))
+			rmdir(cg.dirs[i % cg.count].path);
+	}
+	end = deadline_in_ms(2000);
+	for (int i = 0; deadline_left_ms(end) > 0; i++) {
+		pid_t pid = sleeper();
+
+		cr_expect(cgroup_enter(&cg, pid, &err) == 0, "%d: %s", i, err.text);
+		cr_expect(count_memberships(pid, path) == cg.count);
+		cr_assert(cgroup_remove(&cg, deadline_in_ms(5000), &err) == 0, "%s", err.text);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	cgroup_fini(&cg);
+}
+
 Test(cgroup, what_others_use_stays)
 {
 	char path[80], parent[64];
