@@ -243,7 +243,7 @@ int cgroup_path(const char *cgroups_path, const char *sid, char **ret, struct er
 	int r;
 
 	if (cgroups_path[0] == '\0') {
-		if (str_format(path, sizeof(path), "/kata/%s", sid) < 0)
+		if (str_format(path, sizeof(path), CGROUP_OWN "/%s", sid) < 0)
 			return error_set(err, ENAMETOOLONG, "cgroup path");
 		return clean_path(path, ret, err);
 	}

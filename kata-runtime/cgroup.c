@@ -335,8 +335,10 @@ static int remove_dir(const struct cgroup_dir *dir, int64_t deadline, struct err
 		return 0;
 	r = remove_leaf(path, deadline, err);
 	/* The levels above may have got other children meanwhile: they stay then. */
-	for (unsigned i = 1; i < dir->levels && r == 0; i++) {
+	for (unsigned i = 1; r == 0; i++) {
 		*strrchr(path, '/') = '\0';
+		if (i >= dir->levels && !str_eq(path + dir->base, CGROUP_OWN))
+			break;
 		if (rmdir(path) < 0)
 			break;
 	}

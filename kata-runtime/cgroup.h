@@ -16,6 +16,9 @@
 
 enum { CGROUP_HIERARCHIES_MAX = 24 };
 
+/* What those are in that have no path of their manager's: ours, whichever of them made it. */
+#define CGROUP_OWN "/kata"
+
 /* Where a hierarchy is mounted. */
 struct cgroup_mount {
 	char *path;
@@ -105,7 +108,8 @@ int cgroup_move_beside(const struct cgroup *cgroup, const char *name, struct cgr
 
 /*
  * Kills every process in the directories that are ours, and removes them with the levels above
- * them that are ours and empty. -EBUSY at the deadline. What is gone already is no error.
+ * them that are ours and empty; CGROUP_OWN goes with the last of its children. -EBUSY at the
+ * deadline. What is gone already is no error.
  */
 int cgroup_remove(const struct cgroup *cgroup, int64_t deadline, struct error *err);
 

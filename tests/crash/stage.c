@@ -19,11 +19,12 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
+#include "common/privsep.h"
 #include "common/str.h"
 #include "kata-runtime/store.h"
 #include "kata-runtime/uids.h"
 
-enum { SETTLE_MS = 1500, SHIM_MS = 6000, ENDED_KEPT = 64, VERB_MS = 120000 };
+enum { SETTLE_MS = 1500, SHIM_MS = 6000, ENDED_KEPT = 1024, VERB_MS = 120000 };
 
 static struct stage *open_stage; /* for stage_die() */
 
@@ -272,8 +273,12 @@ static void make_network(struct stage *stage)
 
 static void make_config(const struct stage *stage)
 {
-	char text[16384];
+	const struct remains *remains = &stage->remains;
+	char text[16384], range[64] = "";
 
+	if (stage->uid_blocks > 0)
+		snprintf(range, sizeof(range), "%u:%u", remains->first_uid,
+			 stage->uid_blocks * UID_BLOCK);
 	snprintf(text, sizeof(text),
 		 "{ \"hypervisor\": { \"path\": \"%s/tests/crash/fake-vm\", \"accelerator\": "
 		 "\"tcg\", "
@@ -281,8 +286,9 @@ static void make_config(const struct stage *stage)
 		 "\"initrd\": \"/etc/hostname\" }, "
 		 "\"proxy\": { \"path\": \"%s/kata-proxy/kata-proxy\", \"worker_crashes\": 1000 }, "
 		 "\"shim\": { \"path\": \"%s/kata-shim/kata-shim\" }, "
-		 "\"runtime\": { \"log_target\": \"file\", \"log_dir\": \"%s/logs\" } }\n",
-		 stage->build, stage->build, stage->build, stage->build, stage->work);
+		 "\"runtime\": { \"log_target\": \"file\", \"log_dir\": \"%s/logs\", "
+		 "\"uid_range\": \"%s\" } }\n",
+		 stage->build, stage->build, stage->build, stage->build, stage->work, range);
 	write_file(stage->config, text);
 }
 
@@ -310,7 +316,7 @@ static void make_bundle(struct stage *stage)
 	json_object_object_add(at, "args", list);
 	json_object_object_get_ex(spec, "linux", &at);
 	json_object_object_get_ex(at, "namespaces", &list);
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
+	for (size_t i = 0; !stage->own_netns && i < json_object_array_length(list); i++) {
 		struct json_object *item = json_object_array_get_idx(list, i), *type;
 
 		json_object_object_get_ex(item, "type", &type);

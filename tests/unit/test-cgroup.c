@@ -126,6 +126,34 @@ Test(cgroup, plan_counts_what_is_missing)
 	rmdir(dir);
 }
 
+/* Whoever made it, and however the others went. */
+Test(cgroup, our_own_parent_goes_with_the_last_child)
+{
+	char dir[] = "/tmp/kata-test-cgroup-XXXXXX";
+	struct cgroup_mounts mounts = { .count = 1 };
+	struct error err = { 0 };
+	struct cgroup cg[4];
+
+	cr_assert(mkdtemp(dir) != NULL);
+	mounts.items[0].path = dir;
+	for (unsigned i = 0; i < ARRAY_SIZE(cg); i++) {
+		char path[32];
+
+		/* The second two in a parent of somebody else's. */
+		snprintf(path, sizeof(path), "%s/%u", i < 2 ? CGROUP_OWN : "/other", i);
+		cr_assert(cgroup_plan_on(&mounts, path, false, &cg[i], &err) == 0, "%s", err.text);
+		cr_expect_eq(cg[i].dirs[0].levels, 2 - i % 2);
+		cr_assert(cgroup_create(&cg[i], &err) == 0, "%s", err.text);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(cg); i++) {
+		cr_assert(cgroup_remove(&cg[i], deadline_in_ms(100), &err) == 0, "%s", err.text);
+		cgroup_fini(&cg[i]);
+	}
+	cr_assert(chdir(dir) == 0);
+	cr_expect(access("kata", F_OK) < 0);
+	cr_expect(rmdir("other") == 0 && rmdir(dir) == 0);
+}
+
 /* A neighbour removes the parent whenever it is empty. */
 Test(cgroup, a_parent_goes_while_its_child_is_made)
 {
