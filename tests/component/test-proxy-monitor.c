@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -29,7 +30,9 @@
 #include "common/frame.h"
 #include "common/launch.h"
 #include "common/wire.h"
+#include "common/str.h"
 #include "tests/fake/launcher.h"
+#include "tests/fake/pretend.h"
 
 #define VIRTIOFSD "/usr/lib/qemu/virtiofsd"
 
@@ -408,6 +411,44 @@ Test(monitor, refuses_to_run_with_rights_that_cannot_be_dropped)
 			  cases[i].says, status);
 		if (cases[i].lacks >= 0)
 			cr_expect_eq(processes_left(), 0);
+	}
+}
+
+/* What virtiofsd's start does is only pretended; its last look before the exec finds that. */
+static const struct unconfined {
+	const char *call;
+	int64_t first, second; /* its arguments */
+	const char *says;
+} unconfined[] = {
+	{ "prctl", PR_CAPBSET_DROP, CAP_SYS_MODULE, "capability 16 is left in the bounding set" },
+	{ "capset", PRETEND_ANY, PRETEND_ANY, "capabilities are left" },
+	{ "prctl", PR_SET_NO_NEW_PRIVS, PRETEND_ANY, "no_new_privs is not set" },
+	{ "prctl", PR_GET_SECCOMP, PRETEND_ANY, "there is no system call filter" },
+};
+static const struct unconfined *pretended;
+
+static void pretend_it(void)
+{
+	pretend(pretended->call, pretended->first, pretended->second);
+}
+
+Test(monitor, runs_no_virtiofsd_that_is_not_confined)
+{
+	launcher_before_exec = pretend_it;
+	for (size_t i = 0; i < ARRAY_SIZE(unconfined); i++) {
+		struct error err = { 0 };
+		int status;
+
+		pretended = &unconfined[i];
+		launcher_fini(&launcher);
+		launcher_start(&launcher, true, 0);
+		cr_expect(launcher_launch(&launcher, &sleepers, &err) < 0, "case %zu", i);
+		cr_expect(str_starts(err.text, "start virtiofsd: virtiofsd is not confined: ") &&
+				  strstr(err.text, pretended->says) != NULL,
+			  "%s: %s", pretended->says, err.text);
+		status = launcher_wait(&launcher);
+		cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 1, "status 0x%x", status);
+		cr_expect_eq(processes_left(), 0);
 	}
 }
 

@@ -114,6 +114,8 @@ static pid_t begin(const struct stage *stage, char *const argv[])
 
 		if (dup2(null, 0) < 0 || dup2(stage->log, 1) < 0 || dup2(stage->log, 2) < 0)
 			_exit(98);
+		if (stage->before_exec != NULL)
+			stage->before_exec();
 		execvp(argv[0], argv);
 		_exit(99);
 	}

@@ -18,8 +18,9 @@ enum { STAGE_WORDS_MAX = 16, STAGE_LEFT_SIZE = 16384 };
 struct stage {
 	/* Of the caller, paths: NULL with fakes, from $KATA_BUILD; else $KATA_RUNTIME is run. */
 	const char *installed_config, *rootfs;
-	bool own_netns;      /* each container makes its own, so that there can be several */
-	unsigned uid_blocks; /* uids for so many VMs; 0: for as many as this host has */
+	bool own_netns;            /* each container makes its own, so that there can be several */
+	unsigned uid_blocks;       /* uids for so many VMs; 0: for as many as this host has */
+	void (*before_exec)(void); /* called in what becomes kata-runtime; or NULL */
 	/* What was made. */
 	char work[64], build[3000], netns_path[64];
 	char runtime[4096], config[4096], bundle[128], root[128], pid_file[128];

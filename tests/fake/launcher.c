@@ -27,6 +27,7 @@
 #include "common/process.h"
 
 int launcher_without = -1;
+void (*launcher_before_exec)(void);
 
 const char *launcher_program(const char *path)
 {
@@ -76,6 +77,8 @@ static _Noreturn void become_monitor(const char *program, int control, int log, 
 			_exit(99);
 	if (launcher_without >= 0 && prctl(PR_CAPBSET_DROP, launcher_without, 0, 0, 0) < 0)
 		_exit(97);
+	if (launcher_before_exec != NULL)
+		launcher_before_exec();
 	execl(program, "kata-proxy", "monitor", "test", NULL);
 	_exit(98);
 }

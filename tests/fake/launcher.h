@@ -37,6 +37,9 @@ struct launcher {
 /* A capability that the monitor is started without; -1, as it is at first: none. */
 extern int launcher_without;
 
+/* Called in what becomes the monitor; NULL at first. */
+extern void (*launcher_before_exec)(void);
+
 /* What is launched: paths are opened, argument lists end with NULL. */
 struct launcher_vm {
 	const char *qemu, *virtiofsd; /* virtiofsd NULL: none */
