@@ -32,11 +32,12 @@ static void pretend_it(void)
 	pretend(refusal->call, stage.remains.first_uid + UID_NETMON, PRETEND_ANY);
 }
 
-/* A process by its name in /proc. */
-static bool runs(const char *name)
+/* Processes by their name in /proc: those of other containers are among them. */
+static unsigned count(const char *name)
 {
 	CLEANUP(dir_close) DIR *proc = opendir("/proc");
 	struct dirent *entry;
+	unsigned n = 0;
 
 	while (proc != NULL && (entry = readdir(proc)) != NULL) {
 		CLEANUP(file_close) FILE *file = NULL;
@@ -47,18 +48,18 @@ static bool runs(const char *name)
 		if (file == NULL || fgets(comm, sizeof(comm), file) == NULL)
 			continue;
 		comm[strcspn(comm, "\n")] = '\0';
-		if (str_eq(comm, name))
-			return true;
+		n += str_eq(comm, name);
 	}
-	return false;
+	return n;
 }
 
 static bool try_refusal(void)
 {
 	char left[STAGE_LEFT_SIZE];
+	unsigned others = count("kata-netmon");
 	const char *printed;
 	int status;
-	bool good;
+	bool good, runs;
 
 	if (stage_created(&stage) != 0)
 		stage_die("create fails: %s", stage_printed(&stage));
@@ -66,11 +67,11 @@ static bool try_refusal(void)
 	status = stage_runtime(&stage, "start", "c1", NULL);
 	stage.before_exec = NULL;
 	printed = stage_printed(&stage);
+	runs = count("kata-netmon") > others;
 	good = (status == 0) == (refusal->call == NULL) && status < 97 &&
-	       strstr(printed, refusal->says) != NULL && runs("kata-netmon") == (status == 0);
-
+	       strstr(printed, refusal->says) != NULL && runs == (status == 0);
 	if (!good) {
-		printf("# status %d, netmon runs: %d\n", status, runs("kata-netmon"));
+		printf("# status %d, netmon runs: %d\n", status, runs);
 		stage_say_lines(printed);
 	}
 	if (stage_runtime(&stage, "delete", "--force", "c1", NULL) != 0)
