@@ -140,7 +140,7 @@ static void trim(struct buf *input)
 
 	if (buf_len(input) == 0) {
 		give_back(input);
-	} else if (buf_len(input) <= INPUT_IDLE && input->size > 2 * INPUT_IDLE &&
+	} else if (buf_len(input) < INPUT_IDLE && input->size > 2 * INPUT_IDLE &&
 		   buf_append(&small, buf_at(input), buf_len(input)) == 0) {
 		give_back(input);
 		*input = small;
@@ -358,7 +358,7 @@ void channel_flush(struct channel *channel)
 	buf_consume(gathered, n);
 }
 
-/* A copy of the frame is cheaper than a write of its own. 1: done, 0: too long for that. */
+/* A copy of a frame is cheaper than a write of its own. 1: done, 0: too long for that. */
 static int gather(struct channel *channel, const struct frame *frame, const void *head,
 		  size_t head_len, const void *body, size_t body_len)
 {
@@ -368,9 +368,9 @@ static int gather(struct channel *channel, const struct frame *frame, const void
 
 	if (!channel->gathers)
 		return 0;
-	if (buf_len(&channel->gathered) + total > most)
+	if (total > DEVICE_WRITE || buf_len(&channel->gathered) + total > most)
 		channel_flush(channel);
-	if (total > most)
+	if (total > DEVICE_WRITE)
 		return 0;
 	to = buf_reserve(&channel->gathered, total);
 	if (to == NULL) {
@@ -418,6 +418,28 @@ int channel_send(struct channel *channel, const struct frame *frame, const void 
 	if (body_len > 0)
 		bufs[count++] = uv_buf_init((char *)body, (unsigned)body_len);
 	return write_bytes(channel, bufs, count, total);
+}
+
+int channel_send_in_place(struct channel *channel, const struct frame *frame, const void *head,
+			  size_t head_len, uint8_t *body, size_t body_len)
+{
+	size_t before = FRAME_HEADER + head_len, total = before + body_len;
+	uint8_t saved[FRAME_HEADER + HEAD_MAX], *at = body - before;
+	struct frame sent = *frame;
+	uv_buf_t buf = uv_buf_init((char *)at, (unsigned)total);
+	int r;
+
+	if (!channel->device || total <= SMALL_FRAME || total > DEVICE_WRITE ||
+	    head_len > HEAD_MAX || channel->closing || channel->broken || channel->finishing)
+		return channel_send(channel, frame, head, head_len, body, body_len);
+	channel_flush(channel);
+	memcpy(saved, at, before);
+	sent.length = (uint32_t)(head_len + body_len);
+	frame_put_header(at, &sent);
+	put(at + FRAME_HEADER, head, head_len);
+	r = write_bytes(channel, &buf, 1, total);
+	memcpy(at, saved, before);
+	return r;
 }
 
 int channel_send_message(struct channel *channel, enum frame_type frame_type, uint8_t flags,

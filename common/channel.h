@@ -90,6 +90,13 @@ int channel_open(struct channel *channel, uv_loop_t *loop, int fd, const struct 
 int channel_send(struct channel *channel, const struct frame *frame, const void *head,
 		 size_t head_len, const void *body, size_t body_len);
 
+/*
+ * The same, where the FRAME_HEADER + head_len bytes before body may be written while this runs: a
+ * character device takes a frame in one piece, which is made there in place of a copy.
+ */
+int channel_send_in_place(struct channel *channel, const struct frame *frame, const void *head,
+			  size_t head_len, uint8_t *body, size_t body_len);
+
 /* Encodes a message and sends it as the payload; number is the channel number in the frame. */
 int channel_send_message(struct channel *channel, enum frame_type frame_type, uint8_t flags,
 			 uint32_t number, uint32_t id, enum msg_type type, const void *body);

@@ -34,11 +34,12 @@ enum { FRAME_ACK = 1 };
 
 enum {
 	FRAME_HEADER = 16,
-	FRAME_DATA_SENT = 32768 - 64,    /* most stream bytes in a DATA we send: 32 KiB with all */
-	FRAME_DATA_MAX = 65536,          /* most payload bytes of a DATA we accept */
-	FRAME_CONTROL_MAX = 1024 * 1024, /* most payload bytes of any other frame */
-	FRAME_NONCE = 24,                /* magic and nonce of a HELLO: 8 + 16 bytes */
-	FRAME_KEY = 8,                   /* the part of the nonce behind the magic, see below */
+	FRAME_DATA_MAX = 65536,       /* most payload bytes of a DATA we accept */
+	FRAME_DATA_PORT = 32768 - 64, /* most stream bytes in a DATA we send: a port takes 32 KiB */
+	FRAME_DATA_SENT = 2 * FRAME_DATA_PORT, /* the same of the agent where its link is no port */
+	FRAME_CONTROL_MAX = 1024 * 1024,       /* most payload bytes of any other frame */
+	FRAME_NONCE = 24,                      /* magic and nonce of a HELLO: 8 + 16 bytes */
+	FRAME_KEY = 8, /* the part of the nonce behind the magic, see below */
 };
 
 struct frame {

@@ -29,7 +29,12 @@ enum close_reason {
 /* Stream numbers: the id of DATA, WINDOW and END frames. */
 enum { STREAM_STDIN = 0, STREAM_STDOUT = 1, STREAM_STDERR = 2, STREAM_COUNT = 3 };
 
-enum { STREAM_WINDOW = 65536 }; /* bytes a sender may have unacknowledged on one stream */
+/*
+ * Bytes that a sender may have unacknowledged on a stream: whole DATA frames as we send them, since
+ * the rest of one would go alone, and be acknowledged alone, again and again. Of stdin it is less,
+ * so that what others send to the guest need not wait for it long.
+ */
+enum { STREAM_WINDOW_STDIN = 65408, STREAM_WINDOW = 130816 };
 
 struct wire_bin {
 	uint8_t *data;

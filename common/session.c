@@ -13,6 +13,9 @@
 #include "common/str.h"
 #include "common/wire.h"
 
+_Static_assert(STREAM_WINDOW % FRAME_DATA_SENT == 0 && STREAM_WINDOW_STDIN % FRAME_DATA_PORT == 0,
+	       "windows are whole frames");
+
 /* stdin flows from the client to the agent, the others the other way. */
 static bool sends(const struct session *s, unsigned stream)
 {
@@ -27,10 +30,14 @@ static bool receives(const struct session *s, unsigned stream)
 void session_init(struct session *session, bool agent_side, const struct session_ops *ops,
 		  void *owner)
 {
-	*session = (struct session){ .ops = ops, .owner = owner, .agent_side = agent_side };
+	*session = (struct session){
+		.ops = ops, .owner = owner, .agent_side = agent_side, .data_max = FRAME_DATA_PORT
+	};
 	for (unsigned i = 0; i < STREAM_COUNT; i++) {
-		stream_out_init(&session->out[i]);
-		stream_in_init(&session->in[i]);
+		size_t window = i == STREAM_STDIN ? STREAM_WINDOW_STDIN : STREAM_WINDOW;
+
+		stream_out_init(&session->out[i], window);
+		stream_in_init(&session->in[i], window);
 	}
 }
 
@@ -59,7 +66,7 @@ static bool push_stream(struct session *s, unsigned stream)
 	uint8_t head[FRAME_DATA_HEAD];
 	const uint8_t *bytes;
 	uint64_t offset;
-	size_t n = stream_out_next(out, FRAME_DATA_SENT, &offset, &bytes);
+	size_t n = stream_out_next(out, s->data_max, &offset, &bytes);
 
 	if (n > 0) {
 		stream_out_sent(out, n);
@@ -70,7 +77,7 @@ static bool push_stream(struct session *s, unsigned stream)
 	if (stream_out_end_due(out)) {
 		CLEANUP(buf_fini) struct buf end = { 0 };
 
-		if (frame_put_end(&end, stream_out_total(out)) < 0)
+		if (frame_put_end(&end, out->total) < 0)
 			return false; /* the next push tries again */
 		out->end_sent = true;
 		send_buf(s, FRAME_END, 0, stream, &end);
@@ -232,6 +239,20 @@ size_t session_write(struct session *session, unsigned stream, const void *data,
 	session->want_room[stream] = taken < n || taken == room;
 	push(session);
 	return taken;
+}
+
+uint8_t *session_reserve(struct session *session, unsigned stream, size_t *n)
+{
+	return sends(session, stream) ? stream_out_reserve(&session->out[stream], n) : NULL;
+}
+
+void session_commit(struct session *session, unsigned stream, size_t n)
+{
+	struct stream_out *out = &session->out[stream];
+
+	stream_out_commit(out, n);
+	session->want_room[stream] = stream_out_room(out) == 0;
+	push(session);
 }
 
 void session_end_stream(struct session *session, unsigned stream)
@@ -441,7 +462,7 @@ int session_frame(struct session *session, const struct frame *frame, struct err
 bool session_settled(const struct session *session)
 {
 	for (unsigned i = 0; i < STREAM_COUNT; i++)
-		if (buf_len(&session->out[i].kept) > 0)
+		if (stream_out_kept(&session->out[i]) > 0)
 			return false;
 	return !session->event_open;
 }

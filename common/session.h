@@ -20,7 +20,8 @@ struct session;
 struct session_ops {
 	/*
 	 * Send one frame: payload = head, then body; borrowed. The channel number is the
-	 * embedder's. Called only while the link is up.
+	 * embedder's. Called only while the link is up. Of DATA the FRAME_HEADER + head_len bytes
+	 * before body may be written, if they are as before when this returns.
 	 */
 	void (*send)(struct session *session, enum frame_type type, uint8_t flags, uint32_t id,
 		     const void *head, size_t head_len, const void *body, size_t body_len);
@@ -46,6 +47,7 @@ struct session {
 	void *owner;
 	bool agent_side;
 	bool link_up;
+	size_t data_max; /* stream bytes in a DATA; the owner may make it FRAME_DATA_SENT */
 	struct stream_out out[STREAM_COUNT]; /* those this side sends are used */
 	struct stream_in in[STREAM_COUNT];   /* the others are */
 	bool want_room[STREAM_COUNT];
@@ -93,6 +95,13 @@ size_t session_write(struct session *session, unsigned stream, const void *data,
 
 /* How much session_write() would take. */
 size_t session_room(const struct session *session, unsigned stream);
+
+/*
+ * The same without a copy: a place for at most *n bytes of the stream, *n becomes how many fit
+ * there; NULL when there is no room now. session_commit() says how many were put there, at once.
+ */
+uint8_t *session_reserve(struct session *session, unsigned stream, size_t *n);
+void session_commit(struct session *session, unsigned stream, size_t n);
 
 /* No more bytes will be written to it: END follows the last one. */
 void session_end_stream(struct session *session, unsigned stream);

@@ -26,7 +26,11 @@ static void on_send(struct session *session, enum frame_type type, uint8_t flags
 		.type = (uint8_t)type, .flags = flags, .channel = client->channel, .id = id
 	};
 
-	channel_send(&agent->link, &frame, head, head_len, body, body_len);
+	if (type == FRAME_DATA)
+		channel_send_in_place(&agent->link, &frame, head, head_len, (uint8_t *)body,
+				      body_len);
+	else
+		channel_send(&agent->link, &frame, head, head_len, body, body_len);
 	if (agent->link.queued > CHANNEL_HIGH)
 		agent->congested = true;
 }
@@ -194,6 +198,7 @@ void client_open(struct agent *agent, uint32_t channel, const struct msg_open *o
 		return;
 	}
 	client->channel = channel;
+	client->session.data_max = agent->link.device ? FRAME_DATA_PORT : FRAME_DATA_SENT;
 	opened.received_stdin = client->session.in[STREAM_STDIN].received;
 	channel_send_message(&agent->link, FRAME_OPEN, FRAME_ACK, channel, 0, MSG_OPENED, &opened);
 	if (session_link_up(&client->session, received) < 0) {

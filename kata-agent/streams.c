@@ -13,7 +13,7 @@
 #include "common/error.h"
 
 /* Bytes read at once, and how often in one turn before others have theirs. */
-enum { READ_SIZE = STREAM_WINDOW, READS_PER_TURN = 4 };
+enum { READ_SIZE = FRAME_DATA_SENT, READS_PER_TURN = 4 };
 
 void streams_init(struct streams *streams, const bool *congested)
 {
@@ -24,7 +24,10 @@ void streams_init(struct streams *streams, const bool *congested)
 	}
 }
 
-/* Our end does not block; the child's is as a program expects it. */
+/*
+ * Our end does not block; the child's is as a program expects it. A whole window fits, so that the
+ * program has something to do while the next one comes; where it may not, it fits in parts.
+ */
 static int make_pipe(uid_t uid, bool input, int *ret_ours, int *ret_child, struct error *err)
 {
 	int fds[2];
@@ -33,6 +36,7 @@ static int make_pipe(uid_t uid, bool input, int *ret_ours, int *ret_child, struc
 		return error_set(err, errno, "make a pipe");
 	*ret_ours = fds[input];
 	*ret_child = fds[!input];
+	fcntl(*ret_ours, F_SETPIPE_SZ, STREAM_WINDOW);
 	/* The process may open /dev/stdout anew. */
 	if (fcntl(*ret_ours, F_SETFL, O_NONBLOCK) < 0 || fchown(*ret_child, uid, (gid_t)-1) < 0)
 		return error_set(err, errno, "prepare a pipe");
@@ -104,42 +108,61 @@ static void drop_input(struct streams *s)
 		end_close(&s->ends[STREAM_STDIN]);
 }
 
+/* What a descriptor takes of n bytes now; false when it takes none any more. */
+static bool write_some(int fd, const uint8_t *bytes, size_t n, size_t *ret_done)
+{
+	for (*ret_done = 0; *ret_done < n;) {
+		ssize_t r = write(fd, bytes + *ret_done, n - *ret_done);
+
+		if (r > 0)
+			*ret_done += (size_t)r;
+		else if (r < 0 && errno == EAGAIN)
+			return true;
+		else if (r == 0 || errno != EINTR)
+			return false;
+	}
+	return true;
+}
+
 static void write_input(struct streams *s)
 {
 	struct stream_end *end = input_end(s);
+	size_t done;
 
-	while (buf_len(&s->input) > 0 && end->fd >= 0) {
-		ssize_t n = write(end->fd, buf_at(&s->input), buf_len(&s->input));
+	if (buf_len(&s->input) > 0 && end->fd >= 0) {
+		bool open = write_some(end->fd, buf_at(&s->input), buf_len(&s->input), &done);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n <= 0) {
+		buf_consume(&s->input, done);
+		if (s->session != NULL && done > 0)
+			session_consumed(s->session, STREAM_STDIN, done);
+		if (!open) {
 			drop_input(s);
 			return;
 		}
-		buf_consume(&s->input, (size_t)n);
-		if (s->session != NULL)
-			session_consumed(s->session, STREAM_STDIN, (size_t)n);
 	}
 	/* A terminal has no end of input: ^D is a byte that the user types. */
 	if (s->input_ended && buf_len(&s->input) == 0 && !s->terminal)
 		drop_input(s);
 }
 
+/* What finds room in the pipe is not copied before. */
 void streams_input(struct streams *streams, const uint8_t *bytes, size_t n)
 {
-	if (streams->ended[STREAM_STDIN] || input_end(streams)->fd < 0) {
-		session_consumed(streams->session, STREAM_STDIN, n);
-		return;
+	struct stream_end *end = input_end(streams);
+	bool open = !streams->ended[STREAM_STDIN] && end->fd >= 0;
+	size_t done = 0;
+
+	if (open && buf_len(&streams->input) == 0)
+		open = write_some(end->fd, bytes, n, &done);
+	if (open && done < n)
+		open = buf_append(&streams->input, bytes + done, n - done) == 0;
+	if (!open) {
+		if (!streams->ended[STREAM_STDIN])
+			drop_input(streams);
+		done = n;
 	}
-	if (buf_append(&streams->input, bytes, n) < 0) {
-		drop_input(streams);
-		session_consumed(streams->session, STREAM_STDIN, n);
-		return;
-	}
-	write_input(streams);
+	if (done > 0)
+		session_consumed(streams->session, STREAM_STDIN, done);
 	streams_update(streams);
 }
 
@@ -159,15 +182,17 @@ static size_t output_room(const struct streams *s, unsigned stream)
 
 static void read_output(struct streams *s, unsigned stream)
 {
-	static uint8_t buffer[READ_SIZE];
-
 	for (int i = 0; i < READS_PER_TURN; i++) {
 		size_t room = output_room(s, stream);
+		uint8_t *to;
 		ssize_t n;
 
-		if (room == 0)
-			return;
-		n = read(s->ends[stream].fd, buffer, room < sizeof(buffer) ? room : sizeof(buffer));
+		if (room > READ_SIZE)
+			room = READ_SIZE;
+		to = room == 0 ? NULL : session_reserve(s->session, stream, &room);
+		if (to == NULL)
+			return; /* without memory the next turn tries again */
+		n = read(s->ends[stream].fd, to, room);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) { /* EIO: the last slave of the terminal is closed */
@@ -175,7 +200,7 @@ static void read_output(struct streams *s, unsigned stream)
 			return;
 		}
 		s->total[stream] += (uint64_t)n;
-		session_write(s->session, stream, buffer, (size_t)n);
+		session_commit(s->session, stream, (size_t)n);
 	}
 }
 

@@ -513,9 +513,9 @@ static void stdin_not_read(void)
 	rig.agent.hold_stdin = true;
 	rig.agent.total[STREAM_STDOUT] = MIB;
 	attach(false);
-	pump_until(rig.agent.received == STREAM_WINDOW && rig.read[1] == MIB);
+	pump_until(rig.agent.received == STREAM_WINDOW_STDIN && rig.read[1] == MIB);
 	pump_for(200);
-	check(rig.agent.received == STREAM_WINDOW);
+	check(rig.agent.received == STREAM_WINDOW_STDIN);
 	expect_exit(1);
 }
 

@@ -243,7 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		else
 			good = feed(&session, &input, what % 3 == 1) == 0;
 		for (unsigned i = 0; i < STREAM_COUNT; i++) {
-			must(session.out[i].kept.size <= STREAM_WINDOW);
+			must(session.out[i].size <= STREAM_WINDOW);
 			must(session.in[i].consumed <= session.in[i].received);
 		}
 		must(session.request_payload.size + session.reply_payload.size +

@@ -409,12 +409,46 @@ Test(channel, gathered_frames_go_out_together)
 	cr_assert_eq(read_once(&world), 10 * (FRAME_HEADER + 1000));
 	channel_flush(world.channel);
 	cr_assert_eq(read_once(&world), 0, "and nothing twice");
-	/* What does not fit any more makes room; what never fits goes behind the others. */
+	/* What is long is not copied: it goes at once, behind the others. */
+	cr_assert_eq(send_frame(&world, 1000), 0);
 	cr_assert_eq(send_frame(&world, 40000), 0);
+	cr_assert_eq(read_once(&world), 2 * FRAME_HEADER + 41000);
+	/* A device takes 32 KiB at once: what does not fit any more makes room. */
+	world.channel->device = true;
+	cr_assert_eq(send_frame(&world, 20000), 0);
+	cr_assert_eq(send_frame(&world, 20000), 0);
+	cr_assert_eq(read_once(&world), FRAME_HEADER + 20000);
 	cr_assert_eq(send_frame(&world, 40000), 0);
-	cr_assert_eq(read_once(&world), FRAME_HEADER + 40000);
-	cr_assert_eq(send_frame(&world, 100000), 0);
-	cr_assert_eq(read_once(&world), 2 * FRAME_HEADER + 140000);
+	cr_assert_eq(read_once(&world), 2 * FRAME_HEADER + 60000);
+	world_close(&world);
+}
+
+Test(channel, a_frame_is_made_in_place_and_nothing_of_it_stays)
+{
+	static const size_t sizes[] = { 1, 5000, 30000, 32000, 60000 };
+	const struct frame frame = { .type = FRAME_DATA, .id = 1 };
+	static uint8_t memory[FRAME_HEADER + FRAME_DATA_HEAD + 60000], before[sizeof(memory)];
+	static uint8_t got[sizeof(memory)];
+	uint8_t *body = memory + FRAME_HEADER + FRAME_DATA_HEAD, head[FRAME_DATA_HEAD];
+	struct world world;
+
+	for (size_t i = 0; i < sizeof(memory); i++)
+		memory[i] = (uint8_t)(i * 7);
+	memcpy(before, memory, sizeof(memory));
+	world_open(&world, &ops);
+	world.channel->gathers = true;
+	for (size_t i = 0; i < 2 * sizeof(sizes) / sizeof(sizes[0]); i++) {
+		size_t n = sizes[i / 2], len = frame_put_data_head(head, 12345, n);
+
+		world.channel->device = i % 2 == 0;
+		cr_assert_eq(channel_send_in_place(world.channel, &frame, head, len, body, n), 0);
+		channel_flush(world.channel);
+		cr_assert_eq(memcmp(memory, before, sizeof(memory)), 0, "case %zu", i);
+		cr_assert_eq(recv(world.fd, got, sizeof(got), MSG_DONTWAIT),
+			     (ssize_t)(FRAME_HEADER + len + n), "case %zu", i);
+		cr_expect_eq(memcmp(got + FRAME_HEADER, head, len), 0, "case %zu", i);
+		cr_expect_eq(memcmp(got + FRAME_HEADER + len, body, n), 0, "case %zu", i);
+	}
 	world_close(&world);
 }
 

@@ -11,7 +11,7 @@
 
 #include "common/wire.h"
 
-enum { MANY = 4096, PIECE = 40000 };
+enum { MANY = 4096, PIECE = 50000 };
 
 /* One end of the fake link. */
 struct side {
@@ -227,7 +227,7 @@ static void write_some(struct side *side, unsigned stream, size_t most)
 	taken = session_write(&side->session, stream, piece, n);
 	side->full[stream] = taken < n;
 	side->written[stream] += taken;
-	cr_assert_leq(buf_len(&side->session.out[stream].kept), STREAM_WINDOW);
+	cr_assert_leq(stream_out_kept(&side->session.out[stream]), STREAM_WINDOW);
 	if (side->written[stream] == side->to_write[stream])
 		session_end_stream(&side->session, stream);
 }
@@ -390,14 +390,43 @@ Test(session, streams_take_turns)
 
 	pair_new(&client, &agent);
 	session_link_down(&agent->session);
+	agent->session.data_max = FRAME_DATA_PORT;
 	agent->to_write[1] = agent->to_write[2] = 100000;
 	for (unsigned i = 0; i < 3; i++) {
 		write_some(agent, 1, PIECE);
 		write_some(agent, 2, PIECE);
 	}
 	join(client, agent);
-	cr_assert_eq(agent->data_frames, 6, "two windows, each two long frames and a rest");
-	cr_assert_geq(agent->turns, 5);
+	cr_assert_eq(agent->data_frames, 8, "of each stream three frames and a rest");
+	cr_assert_geq(agent->turns, 7);
+	pair_free(client, agent);
+}
+
+Test(session, a_place_is_told_of_when_full)
+{
+	struct side *client, *agent;
+	uint64_t total = 0;
+	uint8_t *to;
+	size_t n;
+
+	pair_new(&client, &agent);
+	n = 10;
+	cr_assert_null(session_reserve(&agent->session, STREAM_STDIN, &n), "not ours");
+	for (n = PIECE; (to = session_reserve(&agent->session, 1, &n)) != NULL; n = PIECE) {
+		for (size_t i = 0; i < n; i++)
+			to[i] = byte_at(1, total + i);
+		total += n;
+		session_commit(&agent->session, 1, n);
+	}
+	cr_assert_eq(total, STREAM_WINDOW);
+	deliver(agent, UINT32_MAX);
+	cr_assert_eq(client->got[1], STREAM_WINDOW);
+	cr_assert_eq(agent->rooms[1], 0);
+	consume(client, 1, STREAM_WINDOW);
+	deliver(client, UINT32_MAX);
+	cr_assert_eq(agent->rooms[1], 1);
+	n = PIECE;
+	cr_assert_not_null(session_reserve(&agent->session, 1, &n));
 	pair_free(client, agent);
 }
 
@@ -407,9 +436,8 @@ Test(session, room_is_told_when_full)
 
 	pair_new(&client, &agent);
 	agent->to_write[1] = 200000;
-	write_some(agent, 1, PIECE);
-	write_some(agent, 1, STREAM_WINDOW - PIECE); /* exactly full */
-	cr_assert_eq(session_room(&agent->session, 1), 0);
+	for (size_t room; (room = session_room(&agent->session, 1)) > 0;)
+		write_some(agent, 1, room < PIECE ? room : PIECE); /* exactly full */
 	deliver(agent, UINT32_MAX);
 	deliver(client, UINT32_MAX);
 	cr_assert_eq(agent->rooms[1], 0, "nothing is consumed");
@@ -662,7 +690,7 @@ Test(session, refuses_hostile_frames)
 		cr_expect_eq(buf_len(&to->queue), 0, "case %zu: %s is answered", i, h->what);
 		for (unsigned k = 0; k < STREAM_COUNT; k++) {
 			cr_expect_eq(to->got[k] + to->ends[k], 0, "case %zu: %s", i, h->what);
-			cr_expect_eq(to->session.out[k].kept.size, 0, "case %zu: %s", i, h->what);
+			cr_expect_eq(to->session.out[k].size, 0, "case %zu: %s", i, h->what);
 		}
 		cr_expect_eq(to->session.request_payload.size + to->session.reply_payload.size +
 				     to->session.event_payload.size,
