@@ -179,8 +179,9 @@ int cgroup_enter(const struct cgroup *cgroup, pid_t pid, struct error *err)
 
 	for (int i = 0; i < MAKE_ROUNDS && is_gone(r); i++) {
 		r = cgroup_create(cgroup, err);
-		if (r == 0)
-			r = cgroup_join(cgroup, pid, err);
+		if (r < 0)
+			return r; /* it has tried as often itself */
+		r = cgroup_join(cgroup, pid, err);
 	}
 	return r;
 }
