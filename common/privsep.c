@@ -13,6 +13,7 @@
 #include <linux/close_range.h>
 #include <linux/seccomp.h>
 #include <linux/securebits.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -461,5 +462,6 @@ int privsep_finish(enum privsep_process process, uid_t uid, bool log, struct err
 		r = filter_load(row->filter, log, err);
 	if (r == 0 && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER)
 		r = error_say(err, EPERM, "there is no system call filter");
+	malloc_trim(0); /* what libseccomp took */
 	return r < 0 ? error_prefix(err, "%s is not confined", row->name) : 0;
 }

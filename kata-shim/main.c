@@ -7,6 +7,7 @@
  * uid and capabilities. Only then anything that comes from the guest is read.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 #include "kata-shim/tty.h"
 
 enum { EXIT_UNDONE = 1, EXIT_USAGE = 2 };
+enum { MEMORY_KEPT = 32768 };
 
 static const char *const variables[] = { "KATA_SANDBOX", "KATA_CONTAINER", "KATA_EXEC",
 					 "KATA_UID",     "KATA_DEBUG",     "KATA_SECCOMP" };
@@ -96,6 +98,17 @@ static int confine(uid_t uid, bool seccomp_log, struct error *err)
 	return r < 0 ? r : privsep_finish(PRIVSEP_SHIM, uid, seccomp_log, err);
 }
 
+/*
+ * There is a shim for each process, and it is idle most of the time: a buffer that is not needed
+ * any more goes back to the system at once (mallopt(3)).
+ */
+static void keep_no_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, MEMORY_KEPT);
+	mallopt(M_TRIM_THRESHOLD, MEMORY_KEPT);
+	mallopt(M_TOP_PAD, 0);
+}
+
 /* Waits until the runtime hands in the process; its life is the limit. */
 static int receive_attach(struct shim_params *params, struct error *err)
 {
@@ -154,6 +167,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "kata-shim is started by kata-runtime, see kata-shim(8)\n");
 		return EXIT_USAGE;
 	}
+	keep_no_memory();
 	take_name(argc > 0 ? argv[0] : "kata-shim");
 	r = prepare(&params, &stdio, &loop, &err);
 	if (r < 0) {

@@ -402,11 +402,18 @@ static size_t on_input_room(struct stdio *stdio)
 	return session_room(&shim->session, STREAM_STDIN);
 }
 
-static void on_input(struct stdio *stdio, const uint8_t *bytes, size_t n)
+static uint8_t *on_input_place(struct stdio *stdio, size_t *n)
 {
 	struct shim *shim = stdio->owner;
 
-	session_write(&shim->session, STREAM_STDIN, bytes, n); /* room() was asked before */
+	return session_reserve(&shim->session, STREAM_STDIN, n);
+}
+
+static void on_input(struct stdio *stdio, size_t n)
+{
+	struct shim *shim = stdio->owner;
+
+	session_commit(&shim->session, STREAM_STDIN, n);
 }
 
 static void on_input_end(struct stdio *stdio)
@@ -429,6 +436,7 @@ static void on_written(struct stdio *stdio, unsigned fd, size_t n)
 
 static const struct stdio_ops stdio_ops = {
 	.room = on_input_room,
+	.place = on_input_place,
 	.input = on_input,
 	.input_end = on_input_end,
 	.written = on_written,

@@ -19,7 +19,6 @@
 #include "common/log.h"
 
 enum {
-	SLICE = 65536,       /* bytes read in one turn: a whole window */
 	SHARED_SLICE = 512,  /* poll(2) promises no more to a pipe (_POSIX_PIPE_BUF) */
 	WORTH_FREEING = 4096 /* an empty buffer larger than this is given back */
 };
@@ -175,23 +174,24 @@ static void read_slice(struct stdio *stdio)
 {
 	struct stdio_fd *f = &stdio->fds[STDIN_FILENO];
 	size_t room = stdio->ops->room(stdio);
-	static uint8_t bytes[SLICE];
+	uint8_t *bytes;
 	ssize_t n;
 
-	if (room > SLICE)
-		room = SLICE;
 	if (f->kind == STDIO_SHARED && room > SHARED_SLICE)
 		room = SHARED_SLICE;
 	if (room == 0) {
 		await_input(stdio);
 		return;
 	}
+	bytes = stdio->ops->place(stdio, &room);
+	if (bytes == NULL)
+		return; /* without memory the next turn tries again */
 	if (f->kind == STDIO_SOCKET)
 		n = recv(STDIN_FILENO, bytes, room, MSG_DONTWAIT);
 	else
 		n = read(STDIN_FILENO, bytes, room);
 	if (n > 0) {
-		stdio->ops->input(stdio, bytes, (size_t)n);
+		stdio->ops->input(stdio, (size_t)n);
 		await_input(stdio);
 	} else if (n < 0 && errno == EAGAIN) {
 		if (f->kind == STDIO_DIRECT) { /* a named pipe has found a writer again */

@@ -37,8 +37,13 @@ struct stdio;
 struct stdio_ops {
 	/* How many bytes of input are welcome now. */
 	size_t (*room)(struct stdio *stdio);
-	/* Input, at most what room() said; borrowed. */
-	void (*input)(struct stdio *stdio, const uint8_t *bytes, size_t n);
+	/*
+	 * A place for at most *n bytes of input, when there is room: *n becomes how many fit there.
+	 * NULL when memory is out, and then they are asked for again later.
+	 */
+	uint8_t *(*place)(struct stdio *stdio, size_t *n);
+	/* n bytes of input were put there. */
+	void (*input)(struct stdio *stdio, size_t n);
 	/* Input has ended or cannot be read any more; once. */
 	void (*input_end)(struct stdio *stdio);
 	/* n more bytes given to stdio_write() are written or dropped. */

@@ -23,6 +23,8 @@ static struct fixture {
 	uv_loop_t loop;
 	size_t room, input, ends, written[STDIO_COUNT];
 	uint8_t sum; /* of the input */
+	uint8_t bytes[65536];
+	unsigned no_memory; /* so many times there is no place */
 } fx;
 
 static size_t on_room(struct stdio *stdio)
@@ -31,14 +33,27 @@ static size_t on_room(struct stdio *stdio)
 	return fx.room;
 }
 
-static void on_input(struct stdio *stdio, const uint8_t *bytes, size_t n)
+static uint8_t *on_place(struct stdio *stdio, size_t *n)
+{
+	(void)stdio;
+	cr_assert_leq(*n, fx.room);
+	if (fx.no_memory > 0) {
+		fx.no_memory--;
+		return NULL;
+	}
+	if (*n > sizeof(fx.bytes))
+		*n = sizeof(fx.bytes);
+	return fx.bytes;
+}
+
+static void on_input(struct stdio *stdio, size_t n)
 {
 	(void)stdio;
 	cr_assert_leq(n, fx.room);
 	fx.room -= n;
 	fx.input += n;
 	for (size_t i = 0; i < n; i++)
-		fx.sum = (uint8_t)(fx.sum + bytes[i]);
+		fx.sum = (uint8_t)(fx.sum + fx.bytes[i]);
 }
 
 static void on_input_end(struct stdio *stdio)
@@ -53,7 +68,7 @@ static void on_written(struct stdio *stdio, unsigned fd, size_t n)
 	fx.written[fd] += n;
 }
 
-static const struct stdio_ops ops = { on_room, on_input, on_input_end, on_written };
+static const struct stdio_ops ops = { on_room, on_place, on_input, on_input_end, on_written };
 
 static void put(int fd, int number)
 {
@@ -220,6 +235,33 @@ Test(stdio, short_write_to_a_file)
 	cr_expect_eq(fx.written[1], sizeof(bytes));
 	cr_expect_eq(stdio_pending(&fx.stdio, 1), 0);
 	finish();
+}
+
+/* Where memory is short for a while input waits, and is whole. */
+Test(stdio, input_waits_for_memory)
+{
+	int ends[2];
+
+	for (int i = 0; i < 2; i++) {
+		if (i == 0) {
+			ends[0] = temporary(1000);
+		} else {
+			cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+			cr_assert_eq(write(ends[1], fx.bytes, 1000), 1000);
+			fd_close(&ends[1]);
+		}
+		put(ends[0], 0);
+		fx.room = 5000;
+		fx.input = fx.ends = 0;
+		fx.no_memory = 3;
+		begin();
+		stdio_read(&fx.stdio);
+		turn();
+		cr_expect_eq(fx.no_memory, 0);
+		cr_expect_eq(fx.input, 1000);
+		cr_expect_eq(fx.ends, 1);
+		finish();
+	}
 }
 
 /* Not one byte more is read than there is room for, from a file and from a pipe. */
