@@ -206,7 +206,13 @@ void virtqueue_complete(struct virtqueue *queue, const struct virtqueue_chain *c
 	e->id = htole32(chain->head);
 	e->len = htole32(written);
 	queue->next++;
+	queue->owed += chain->count;
 	store16(&queue->used->idx, queue->next);
+}
+
+bool virtqueue_can_wait(const struct virtqueue *queue)
+{
+	return !queue->untold && queue->owed <= queue->size / 4U;
 }
 
 bool virtqueue_must_signal(struct virtqueue *queue)
@@ -215,6 +221,7 @@ bool virtqueue_must_signal(struct virtqueue *queue)
 
 	if (!virtqueue_runs(queue))
 		return false;
+	queue->owed = 0;
 	if (queue->untold) {
 		queue->untold = false;
 		queue->signalled = queue->next;

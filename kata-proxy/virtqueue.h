@@ -36,6 +36,7 @@ struct virtqueue {
 	uint16_t size;
 	uint16_t next;      /* chains taken, and completed, modulo 65536 */
 	uint16_t signalled; /* of these, as many as the driver was told of or need not be */
+	unsigned owed;      /* parts of chains completed since it was last told or need not be */
 	bool untold;        /* nobody knows what an earlier back-end told it */
 	bool event_idx, indirect;
 	const char *broken; /* the rule that was broken, or NULL */
@@ -75,6 +76,12 @@ void virtqueue_complete(struct virtqueue *queue, const struct virtqueue_chain *c
 
 /* Whether the driver wants to hear of what was completed since the last call. */
 bool virtqueue_must_signal(struct virtqueue *queue);
+
+/*
+ * Whether the driver can do without being told for a while: of what it may have underway at most a
+ * quarter is completed and it does not know. Not for buffers that it waits for.
+ */
+bool virtqueue_can_wait(const struct virtqueue *queue);
 
 /*
  * Asks the driver to tell of the next chain; true when one is there already and nobody will tell.

@@ -17,7 +17,7 @@
 #include "common/log.h"
 #include "kata-proxy/park.h"
 
-enum { STREAM_READS = 4, MESSAGES_AT_ONCE = 16 };
+enum { STREAM_READS = 4, MESSAGES_AT_ONCE = 16, TELL_MS = 5 };
 
 _Static_assert((int)VSOCK_SLOTS <= (int)PARK_SLOTS, "the monitor keeps fewer descriptors");
 
@@ -119,17 +119,34 @@ static void watch_stream(struct vsock_link *link)
 		uv_poll_stop(&link->stream_poll);
 }
 
-static void signal_queues(struct vsock_link *link)
+static void signal_queue(struct vsock_link *link, int i)
 {
 	const uint64_t one = 1;
+	int call = link->user.rings[i].call;
 
+	if (virtqueue_must_signal(&link->device.queues[i]) && call >= 0 &&
+	    write(call, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		log_debug("the guest was not told", KV("queue", i), KV("errno", errno));
+}
+
+static void on_tell(uv_timer_t *timer)
+{
+	signal_queue(timer->data, VSOCK_TX);
+}
+
+/*
+ * The guest is interrupted at once for what it receives. That we have taken what it sent lets it
+ * free memory, which can wait: an interrupt costs it more than that.
+ */
+static void signal_queues(struct vsock_link *link)
+{
 	for (int i = 0; i < VSOCK_QUEUES; i++) {
 		struct virtqueue *queue = &link->device.queues[i];
-		int call = link->user.rings[i].call;
 
-		if (virtqueue_must_signal(queue) && call >= 0 &&
-		    write(call, &one, sizeof(one)) < 0 && errno != EAGAIN)
-			log_debug("the guest was not told", KV("queue", i), KV("errno", errno));
+		if (i != VSOCK_TX || !virtqueue_can_wait(queue))
+			signal_queue(link, i);
+		else if (queue->owed > 0 && !uv_is_active((uv_handle_t *)&link->tell))
+			uv_timer_start(&link->tell, on_tell, TELL_MS, 0);
 		if (queue->broken != NULL && !link->told_broken[i]) {
 			link->told_broken[i] = true;
 			log_warning("the guest broke a queue of its vsock device", KV("queue", i),
@@ -362,6 +379,8 @@ static int start_polls(struct vsock_link *link, struct error *err)
 		link->stream_poll.data = link;
 		uv_idle_init(link->loop, &link->more);
 		link->more.data = link;
+		uv_timer_init(link->loop, &link->tell);
+		link->tell.data = link;
 		r = uv_poll_start(&link->front_poll, UV_READABLE, on_front);
 	}
 	return r < 0 ? error_set(err, -r, "watch the vsock device") : 0;
@@ -458,6 +477,7 @@ void vsock_link_close(struct vsock_link *link)
 	uv_close((uv_handle_t *)&link->front_poll, NULL);
 	uv_close((uv_handle_t *)&link->stream_poll, NULL);
 	uv_close((uv_handle_t *)&link->more, NULL);
+	uv_close((uv_handle_t *)&link->tell, NULL);
 	for (size_t i = 0; i < link->n_fds; i++)
 		close(link->fds[i]);
 	link->n_fds = 0;

@@ -41,7 +41,8 @@ struct vsock_link {
 	int front;                /* the socket to QEMU */
 	int stream;               /* our end of the link */
 	uv_poll_t front_poll, stream_poll;
-	uv_idle_t more; /* runs while a budget was not enough */
+	uv_idle_t more;  /* runs while a budget was not enough */
+	uv_timer_t tell; /* runs while the guest does not know what was taken of it */
 	struct vsock_kick *kicks[VHOST_USER_QUEUES];
 	/* QEMU's message as far as it has come. */
 	uint8_t header[VHOST_USER_HEADER];

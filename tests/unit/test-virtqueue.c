@@ -377,6 +377,34 @@ Test(virtqueue, events_without_index)
 	cr_expect(q->used->flags == 0);
 }
 
+/* Telling may wait until a quarter of the descriptors is completed and the driver does not know. */
+Test(virtqueue, telling_can_wait)
+{
+	cr_expect_not(virtqueue_can_wait(&queue), "what an earlier back-end told is not known");
+	for (int round = 0; round < 2; round++) {
+		virtqueue_must_signal(&queue);
+		for (int i = 0; i < DRIVER_SIZE / 4; i++) {
+			complete_one();
+			cr_expect(virtqueue_can_wait(&queue), "%d", i);
+		}
+		complete_one();
+		cr_expect_not(virtqueue_can_wait(&queue));
+	}
+}
+
+/* A long chain is as much as many short ones. */
+Test(virtqueue, long_chains_cannot_wait)
+{
+	virtqueue_must_signal(&queue);
+	for (unsigned i = 0; i <= DRIVER_SIZE / 4; i++)
+		driver_describe(&driver, Q, i, DRIVER_BUFFERS, 1, i < DRIVER_SIZE / 4 ? NEXT : 0,
+				(uint16_t)(i + 1));
+	driver_offer(&driver, Q, 0);
+	cr_assert(virtqueue_peek(&queue, false, &chain) == 1);
+	virtqueue_complete(&queue, &chain, 0);
+	cr_expect_not(virtqueue_can_wait(&queue));
+}
+
 /* A back-end that takes over cannot know what the last one told: it tells once more. */
 Test(virtqueue, signals_after_start)
 {

@@ -158,6 +158,41 @@ Test(vsock_link, carries_bytes)
 	cr_expect(header.len == 4 && memcmp(data, "host", 4) == 0);
 }
 
+static bool called(int queue)
+{
+	struct pollfd p = { .fd = driver.queues[queue].call, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* That its packets were taken is told the guest together, or when it says nothing for a while. */
+Test(vsock_link, tells_late_what_was_taken)
+{
+	const struct virtio_vsock_hdr header =
+		driver_packet(VIRTIO_VSOCK_OP_RW, PORT, VSOCK_AGENT_PORT, 1);
+	struct fake_queue *tx = &driver.queues[VSOCK_TX];
+	uint16_t used;
+
+	hand_over();
+	connect_guest();
+	cr_expect(front_await_call(&driver, VSOCK_TX), "what an earlier worker told is not known");
+	memcpy(&used, &tx->used->idx, sizeof(used));
+	tx->available->ring[DRIVER_SIZE] = used;
+	guest_says("a", 1);
+	cr_expect_not(called(VSOCK_TX));
+	for (int i = 0; i < 100 && !called(VSOCK_TX); i++) {
+		poll(NULL, 0, 5);
+		turn();
+	}
+	cr_expect(front_await_call(&driver, VSOCK_TX), "it is told though it says nothing");
+	tx->available->ring[DRIVER_SIZE] = (uint16_t)(used + 1);
+	for (int i = 0; i <= DRIVER_SIZE / 4; i++)
+		driver_send(&driver, 1, &header, "x", 1);
+	front_kick(&driver, VSOCK_TX);
+	uv_run(&loop, UV_RUN_NOWAIT); /* once: the timer does not run yet */
+	cr_expect(called(VSOCK_TX), "many are told at once");
+}
+
 /* Nobody reads the link: the guest's bytes stay with us up to its credit, and none is lost. */
 Test(vsock_link, keeps_what_is_not_read)
 {
