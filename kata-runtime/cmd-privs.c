@@ -178,7 +178,7 @@ static int report_all(struct report *report, const struct store *store, const st
 	report->err = err;
 	r = look_at_shim(state->shim, report);
 	if (r == 0)
-		r = store_each_exec(store, state->sid, look_at_shim, report, err);
+		r = store_each_exec(store, state->sid, STORE_EXEC_SHIM, look_at_shim, report, err);
 	if (r == 0)
 		r = look_at_ref(report, PRIVSEP_NETMON, state->netmon);
 	if (r == 0)

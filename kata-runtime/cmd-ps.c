@@ -33,7 +33,7 @@ static int print_host_pids(const struct store *store, const struct state *state,
 	printf("[");
 	if (container_status(state) != STATUS_STOPPED) {
 		printf("%d", state->shim.pid);
-		r = store_each_exec(store, state->sid, print_exec, NULL, err);
+		r = store_each_exec(store, state->sid, STORE_EXEC_SHIM, print_exec, NULL, err);
 	}
 	printf("]\n");
 	return r;

@@ -55,6 +55,18 @@ static int kill_exec(struct process_ref shim, void *userdata)
 	return 0;
 }
 
+static int continue_verb(struct process_ref verb, void *userdata)
+{
+	(void)userdata;
+	process_continue(verb.pid, verb.start_ticks);
+	return 0;
+}
+
+void container_continue_verbs(const struct store *store, const char *sid)
+{
+	store_each_exec(store, sid, STORE_EXEC_VERB, continue_verb, NULL, NULL);
+}
+
 static int wait_end(const struct process_ref *process, int64_t deadline, struct error *err)
 {
 	CLEANUP(fd_close) int fd = process_open(process->pid, process->start_ticks, NULL);
@@ -237,7 +249,8 @@ int container_destroy(const struct store *store, struct state *state, struct sto
 	int r;
 
 	container_kill_process(&state->shim);
-	store_each_exec(store, state->sid, kill_exec, NULL, NULL);
+	store_each_exec(store, state->sid, STORE_EXEC_SHIM, kill_exec, NULL, NULL);
+	container_continue_verbs(store, state->sid);
 	r = lock_pod(store, state, &pod, err);
 	if (r < 0)
 		return r;

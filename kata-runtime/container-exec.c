@@ -84,14 +84,36 @@ static int open_places(struct execution *e, struct error *err)
 	return e->shared < 0 ? error_set(err, errno, "open %s", path) : 0;
 }
 
-/* Records of earlier execs that have ended: a health check makes one every few seconds. */
-static int prune(struct process_ref shim, void *userdata)
+static int prune_shim(struct process_ref shim, void *userdata)
 {
 	const struct execution *e = userdata;
 
 	if (!process_alive(shim.pid, shim.start_ticks))
-		store_remove_exec(&e->store, e->state.sid, shim.pid, NULL);
+		store_remove_exec(&e->store, e->state.sid, STORE_EXEC_SHIM, shim.pid, NULL);
 	return 0;
+}
+
+static int prune_verb(struct process_ref verb, void *userdata)
+{
+	const struct execution *e = userdata;
+
+	if (!process_alive(verb.pid, verb.start_ticks))
+		store_remove_exec(&e->store, e->state.sid, STORE_EXEC_VERB, verb.pid, NULL);
+	return 0;
+}
+
+/*
+ * Records this verb, and removes those of earlier execs that have ended: a health check makes one
+ * every few seconds.
+ */
+static int record_verb(const struct execution *e, struct error *err)
+{
+	struct process_ref own = { .pid = getpid() };
+	int r = process_start_time(own.pid, &own.start_ticks, err);
+
+	store_each_exec(&e->store, e->state.sid, STORE_EXEC_SHIM, prune_shim, (void *)e, NULL);
+	store_each_exec(&e->store, e->state.sid, STORE_EXEC_VERB, prune_verb, (void *)e, NULL);
+	return r < 0 ? r : store_add_exec(&e->store, e->state.sid, STORE_EXEC_VERB, own, err);
 }
 
 static int start_shim(struct execution *e, struct error *err)
@@ -117,11 +139,15 @@ static int start_shim(struct execution *e, struct error *err)
 	options.shared = e->shared;
 	options.netns = e->netns;
 	options.pidns = e->pidns;
-	store_each_exec(&e->store, e->state.sid, prune, e, NULL);
+	r = record_verb(e, err);
+	if (r < 0)
+		return r;
 	r = shim_start(&e->shim, &options, err);
 	if (r < 0 && !process_alive(e->state.shim.pid, e->state.shim.start_ticks))
 		return error_say(err, ESRCH, "container not running");
-	return r < 0 ? r : store_add_exec(&e->store, e->state.sid, e->shim.process, err);
+	return r < 0 ? r
+		     : store_add_exec(&e->store, e->state.sid, STORE_EXEC_SHIM, e->shim.process,
+				      err);
 }
 
 static int run_in_guest(struct execution *e, struct error *err)
@@ -201,7 +227,7 @@ int container_exec(const struct cli *cli, const char *id, const struct spec_proc
 
 		shim_abort(&e.shim);
 		if (pid > 0)
-			store_remove_exec(&e.store, e.state.sid, pid, NULL);
+			store_remove_exec(&e.store, e.state.sid, STORE_EXEC_SHIM, pid, NULL);
 		return error_prefix(err, str_starts(err->text, "exec: ")
 						 ? "exec failed: unable to start container process"
 						 : "exec failed");

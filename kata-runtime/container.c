@@ -393,6 +393,8 @@ int container_kill(const struct cli *cli, const char *id, int signal, bool all, 
 	/* A shim that somebody has stopped would not tell that its process has ended. */
 	if (r == 0 && signal == SIGKILL)
 		process_continue(state.shim.pid, state.shim.start_ticks);
+	if (signal == SIGKILL)
+		container_continue_verbs(&store, state.sid);
 	if (r == 0 && signal != 0)
 		cause_note_signal(&store, &state, signal, since, false);
 	if (r == 0)

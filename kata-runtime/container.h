@@ -122,6 +122,12 @@ int container_destroy_unknown(const struct store *store, const char *id, const c
 /* SIGKILL to a process of ours, if it still is that. */
 void container_kill_process(const struct process_ref *process);
 
+/*
+ * Lets the execs of a container go on that somebody has stopped, with ^Z for example: the kernel
+ * keeps the container's shim, process 1 of their shims' pid namespace, until these are reaped.
+ */
+void container_continue_verbs(const struct store *store, const char *sid);
+
 /* Writes a pid file whole: a temporary file beside it, renamed. */
 int container_write_pid(const char *path, pid_t pid, struct error *err);
 

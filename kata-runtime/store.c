@@ -439,17 +439,20 @@ int store_list(const struct store *store,
 
 /* --- exec processes ------------------------------------------------------------------------- */
 
-static int exec_path(const struct store *store, const char *sid, pid_t pid, char path[PATH_MAX],
-		     struct error *err)
+/* What stands before the pid in the name of a record. */
+static const char *const exec_prefix[] = { [STORE_EXEC_SHIM] = "", [STORE_EXEC_VERB] = "verb-" };
+
+static int exec_path(const struct store *store, const char *sid, enum store_exec kind, pid_t pid,
+		     char path[PATH_MAX], struct error *err)
 {
 	char name[32];
 
-	snprintf(name, sizeof(name), "exec/%d", pid);
+	snprintf(name, sizeof(name), "exec/%s%d", exec_prefix[kind], pid);
 	return store_path(store, sid, name, path, err);
 }
 
-int store_add_exec(const struct store *store, const char *sid, struct process_ref shim,
-		   struct error *err)
+int store_add_exec(const struct store *store, const char *sid, enum store_exec kind,
+		   struct process_ref process, struct error *err)
 {
 	CLEANUP(fd_close) int fd = -1;
 	char path[PATH_MAX], temp[PATH_MAX], text[32];
@@ -459,7 +462,7 @@ int store_add_exec(const struct store *store, const char *sid, struct process_re
 		return r;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return error_set(err, errno, "make %s", path);
-	r = exec_path(store, sid, shim.pid, path, err);
+	r = exec_path(store, sid, kind, process.pid, path, err);
 	if (r == 0 && str_format(temp, sizeof(temp), "%s.new", path) < 0)
 		r = error_set(err, ENAMETOOLONG, "%s", path);
 	if (r < 0)
@@ -467,16 +470,17 @@ int store_add_exec(const struct store *store, const char *sid, struct process_re
 	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_set(err, errno, "make %s", temp);
-	snprintf(text, sizeof(text), "%" PRIu64, shim.start_ticks);
+	snprintf(text, sizeof(text), "%" PRIu64, process.start_ticks);
 	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text) || rename(temp, path) < 0)
 		return error_set(err, errno, "write %s", path);
 	return 0;
 }
 
-int store_remove_exec(const struct store *store, const char *sid, pid_t pid, struct error *err)
+int store_remove_exec(const struct store *store, const char *sid, enum store_exec kind, pid_t pid,
+		      struct error *err)
 {
 	char path[PATH_MAX];
-	int r = exec_path(store, sid, pid, path, err);
+	int r = exec_path(store, sid, kind, pid, path, err);
 
 	if (r == 0 && unlink(path) < 0 && errno != ENOENT)
 		r = error_set(err, errno, "remove %s", path);
@@ -499,12 +503,13 @@ static int read_exec(int dir, const char *name, uint64_t *ret)
 	return str_to_u64(text, UINT64_MAX, ret);
 }
 
-int store_each_exec(const struct store *store, const char *sid,
-		    int (*each)(struct process_ref shim, void *userdata), void *userdata,
+int store_each_exec(const struct store *store, const char *sid, enum store_exec kind,
+		    int (*each)(struct process_ref process, void *userdata), void *userdata,
 		    struct error *err)
 {
 	CLEANUP(dir_close) DIR *dir = NULL;
-	struct process_ref shim;
+	const char *prefix = exec_prefix[kind];
+	struct process_ref process;
 	struct dirent *entry;
 	char path[PATH_MAX];
 	uint64_t pid;
@@ -516,11 +521,12 @@ int store_each_exec(const struct store *store, const char *sid,
 	if (dir == NULL)
 		return errno == ENOENT ? 0 : error_set(err, errno, "%s", path);
 	while (r == 0 && (entry = readdir(dir)) != NULL) {
-		if (str_to_u64(entry->d_name, INT32_MAX, &pid) < 0 ||
-		    read_exec(dirfd(dir), entry->d_name, &shim.start_ticks) < 0)
+		if (!str_starts(entry->d_name, prefix) ||
+		    str_to_u64(entry->d_name + strlen(prefix), INT32_MAX, &pid) < 0 ||
+		    read_exec(dirfd(dir), entry->d_name, &process.start_ticks) < 0)
 			continue;
-		shim.pid = (pid_t)pid;
-		r = each(shim, userdata);
+		process.pid = (pid_t)pid;
+		r = each(process, userdata);
 	}
 	return r;
 }

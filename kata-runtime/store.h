@@ -258,15 +258,21 @@ int store_find_sandbox(const struct store *store, const char *sid, char ret[SID_
  */
 int store_depart(const struct store *store, struct state *state, struct error *err);
 
-/* --- exec processes: their shims, so that ps and delete find them --- */
+/* --- processes of execs, so that ps, kill and delete find them --- */
 
-int store_add_exec(const struct store *store, const char *sid, struct process_ref shim,
-		   struct error *err);
-int store_remove_exec(const struct store *store, const char *sid, pid_t pid, struct error *err);
+enum store_exec {
+	STORE_EXEC_SHIM,
+	STORE_EXEC_VERB, /* kata-runtime exec itself, before its shim is made */
+};
 
-/* As store_list, over the recorded shims; whether they still live is the caller's question. */
-int store_each_exec(const struct store *store, const char *sid,
-		    int (*each)(struct process_ref shim, void *userdata), void *userdata,
+int store_add_exec(const struct store *store, const char *sid, enum store_exec kind,
+		   struct process_ref process, struct error *err);
+int store_remove_exec(const struct store *store, const char *sid, enum store_exec kind, pid_t pid,
+		      struct error *err);
+
+/* As store_list, over those of a kind; whether they still live is the caller's question. */
+int store_each_exec(const struct store *store, const char *sid, enum store_exec kind,
+		    int (*each)(struct process_ref process, void *userdata), void *userdata,
 		    struct error *err);
 
 #endif

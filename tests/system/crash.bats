@@ -91,6 +91,30 @@ sum_of() {
 	rm "$work/input" "$work/exec.out" "$work/crashed/out"
 }
 
+# The parent of its shim cannot reap that, and the kernel keeps the container's shim so long.
+@test "exec: one that its user has stopped keeps no container" {
+	local command exec way
+
+	runtime_command
+	for way in kill delete; do
+		bundle held sleep 1000
+		start held
+		: >"$work/exec.out"
+		"${command[@]}" exec held sh -c 'echo runs; sleep 1000' </dev/null >"$work/exec.out" 2>&1 3>&- &
+		exec=$!
+		eventually 10 test -s "$work/exec.out"
+		kill -STOP $exec
+		if [[ $way == kill ]]; then
+			expect 0 runtime kill held KILL
+			eventually 2 has_status held stopped
+		fi
+		expect 0 runtime delete --force held
+		status=0
+		wait $exec || status=$?
+		same "$status" 137
+	done
+}
+
 @test "why: a killed QEMU is no success, and is named; gc: what nobody needs goes" {
 	local command
 

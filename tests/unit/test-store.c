@@ -538,25 +538,41 @@ static int sum(struct process_ref shim, void *userdata)
 	return 0;
 }
 
-Test(store, exec_shims, .init = make_store, .fini = remove_store)
+static uint64_t sum_of(const char *sid, enum store_exec kind)
 {
 	struct error err = { 0 };
 	uint64_t total = 0;
+
+	cr_expect(store_each_exec(&store, sid, kind, sum, &total, &err) == 0, "%s", err.text);
+	return total;
+}
+
+Test(store, execs, .init = make_store, .fini = remove_store)
+{
+	const struct process_ref some[] = { { 1, 5 }, { 2, 6 } };
+	struct error err = { 0 };
 	char sid[SID_SIZE];
 
 	make("box", sid);
-	cr_expect(store_each_exec(&store, sid, sum, &total, &err) == 0 && total == 0);
-	cr_assert(store_add_exec(&store, sid, (struct process_ref){ 1, 5 }, &err) == 0, "%s",
-		  err.text);
-	cr_assert(store_add_exec(&store, sid, (struct process_ref){ 2, 6 }, &err) == 0);
+	cr_expect(sum_of(sid, STORE_EXEC_SHIM) == 0);
+	for (int i = 0; i < 2; i++)
+		cr_assert(store_add_exec(&store, sid, STORE_EXEC_SHIM, some[i], &err) == 0, "%s",
+			  err.text);
+	cr_assert(store_add_exec(&store, sid, STORE_EXEC_VERB, (struct process_ref){ 1, 8 },
+				 &err) == 0);
 	put(sid, "exec/3", "");
 	put(sid, "exec/4", "x");
 	put(sid, "exec/x", "1");
-	cr_expect(store_each_exec(&store, sid, sum, &total, &err) == 0 && total == 3011);
-	total = 0;
-	cr_assert(store_remove_exec(&store, sid, 1, &err) == 0);
-	cr_assert(store_remove_exec(&store, sid, 1, &err) == 0);
-	cr_expect(store_each_exec(&store, sid, sum, &total, &err) == 0 && total == 2006);
+	put(sid, "exec/verb-x", "1");
+	put(sid, "exec/verb-4", "x");
+	cr_expect(sum_of(sid, STORE_EXEC_SHIM) == 3011);
+	cr_expect(sum_of(sid, STORE_EXEC_VERB) == 1008);
+	for (int i = 0; i < 2; i++)
+		cr_assert(store_remove_exec(&store, sid, STORE_EXEC_SHIM, 1, &err) == 0);
+	cr_expect(sum_of(sid, STORE_EXEC_SHIM) == 2006);
+	cr_expect(sum_of(sid, STORE_EXEC_VERB) == 1008);
+	cr_assert(store_remove_exec(&store, sid, STORE_EXEC_VERB, 1, &err) == 0);
+	cr_expect(sum_of(sid, STORE_EXEC_VERB) == 0);
 	drop("box", sid);
 }
 
