@@ -183,7 +183,7 @@ struct store_holder {
  * Who holds the lock: 1 with *ret filled, 0 when nobody does (or who does has not said so yet).
  * `delete --force` kills a holder that has it for longer than STORE_HOLDER_OLD_MS.
  */
-enum { STORE_HOLDER_OLD_MS = 2000 };
+enum { STORE_HOLDER_OLD_MS = 1500 };
 int store_lock_holder(const struct store *store, const char *sid, struct store_holder *ret,
 		      struct error *err);
 

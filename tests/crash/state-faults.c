@@ -32,7 +32,7 @@ enum {
 	DELETE_MS = 2000,
 	AT_ONCE = 6,
 	VERB_MS = 60000,
-	HOLDER_OLD_MS = 2000, /* after that time whoever has the lock is killed */
+	HOLDER_OLD_MS = 1500, /* after that time whoever has the lock is killed */
 	FIRST_MS = 300,       /* for the second to do what it does */
 };
 
