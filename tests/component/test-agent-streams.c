@@ -93,7 +93,10 @@ Test(agent_streams, exit_does_not_wait_for_a_background_child)
 	expect_text(shim, STREAM_STDOUT, "gone\n");
 	cr_expect(!shim->ended[STREAM_STDOUT], "the background child still has it");
 	caller_close(shim, CLOSE_DONE);
-	expect_script(&s, "ps | grep -c 'sleep 1000$'", "2\n");
+	/* It may not have come to its exec yet. */
+	expect_script(&s,
+		      "until [ $(ps | grep -c 'sleep 1000$') = 2 ]; do sleep 0.05; done; echo both",
+		      "both\n");
 	rig_stop(s.rig);
 }
 
