@@ -252,6 +252,20 @@ int fdpass_expect(int socket, enum msg_type type, void **ret_body, int64_t deadl
 	return 0;
 }
 
+int fdpass_ask(int socket, enum msg_type type, const void *body, const int *fds, size_t count,
+	       enum msg_type answer, int64_t deadline, struct error *err)
+{
+	int sent = fdpass_send(socket, type, body, fds, count, deadline, err), r;
+
+	if (sent < 0 && sent != -EPIPE)
+		return sent;
+	r = fdpass_expect(socket, answer, NULL, deadline, err);
+	if (r == 0 && sent < 0)
+		return error_say(err, EPIPE, "%s came before %s was sent", wire_name(answer),
+				 wire_name(type));
+	return r;
+}
+
 void fdpass_send_error(int socket, const struct error *err)
 {
 	char text[ERROR_TEXT_MAX];

@@ -35,6 +35,13 @@ int fdpass_receive(int socket, enum msg_type *ret_type, void **ret_body, int *fd
 int fdpass_expect(int socket, enum msg_type type, void **ret_body, int64_t deadline,
 		  struct error *err);
 
+/*
+ * Sends a message and receives the answer, of which only the type counts. A peer that has ended,
+ * and said why before, is quoted.
+ */
+int fdpass_ask(int socket, enum msg_type type, const void *body, const int *fds, size_t count,
+	       enum msg_type answer, int64_t deadline, struct error *err);
+
 /* Tells the peer of an error, as FAILED; best effort. */
 void fdpass_send_error(int socket, const struct error *err);
 

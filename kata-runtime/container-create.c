@@ -469,7 +469,7 @@ static int prepare_network(struct creation *c, struct error *err)
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", c->shim.process.pid);
 	netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
-		return error_set(err, errno, "network namespace of the shim");
+		return shim_explain(&c->shim, err);
 	if (c->config.runtime.internetworking_model == MODEL_NONE) {
 		c->network = calloc(1, sizeof(*c->network));
 		return c->network != NULL ? 0 : error_set(err, ENOMEM, "network");

@@ -513,9 +513,7 @@ int netmon_start(const struct store *store, const struct config *config, struct 
 	r = run(store, state, &spawn, err);
 	fd_close(&theirs);
 	if (r == 0)
-		r = fdpass_send(ours, MSG_DONE, NULL, NULL, 0, deadline, err);
-	if (r == 0)
-		r = fdpass_expect(ours, MSG_DONE, NULL, deadline, err);
+		r = fdpass_ask(ours, MSG_DONE, NULL, NULL, 0, MSG_DONE, deadline, err);
 	if (r < 0)
 		undo(state);
 	return r < 0 ? error_prefix(err, "follow the network") : 0;

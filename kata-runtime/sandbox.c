@@ -369,9 +369,8 @@ static int launch(struct sandbox *s, struct msg_launch *message, struct cargo *c
 			    "nothing");
 	message->fds = cargo->names;
 	message->n_fds = cargo->count;
-	r = fdpass_send(s->control, MSG_LAUNCH, message, cargo->fds, cargo->count, deadline, err);
-	if (r == 0)
-		r = fdpass_expect(s->control, MSG_LAUNCHED, NULL, deadline, err);
+	r = fdpass_ask(s->control, MSG_LAUNCH, message, cargo->fds, cargo->count, MSG_LAUNCHED,
+		       deadline, err);
 	return r < 0 ? error_prefix(err, "start the VM") : 0;
 }
 
@@ -401,10 +400,8 @@ int sandbox_start(struct sandbox *s, int64_t deadline, struct error *err)
 
 int sandbox_commit(struct sandbox *s, int64_t deadline, struct error *err)
 {
-	int r = fdpass_send(s->control, MSG_COMMIT, NULL, NULL, 0, deadline, err);
+	int r = fdpass_ask(s->control, MSG_COMMIT, NULL, NULL, 0, MSG_DONE, deadline, err);
 
-	if (r == 0)
-		r = fdpass_expect(s->control, MSG_DONE, NULL, deadline, err);
 	if (r < 0)
 		return error_prefix(err, "commit the sandbox");
 	fd_close(&s->control);
@@ -425,9 +422,7 @@ int sandbox_restart_proxy(const struct store *store, const char *sid, const char
 	if (r == 0)
 		r = monitor = connect_unix(path, "the monitor", deadline_left_ms(deadline), err);
 	if (r >= 0)
-		r = fdpass_send(monitor, MSG_RESTART, NULL, &fd, 1, deadline, err);
-	if (r == 0)
-		r = fdpass_expect(monitor, MSG_DONE, NULL, deadline, err);
+		r = fdpass_ask(monitor, MSG_RESTART, NULL, &fd, 1, MSG_DONE, deadline, err);
 	return r < 0 ? error_prefix(err, "start the worker again") : 0;
 }
 

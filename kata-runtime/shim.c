@@ -18,7 +18,7 @@
 #include "kata-runtime/logs.h"
 #include "kata-runtime/spawn.h"
 
-enum { ENVIRONMENT_MAX = 8, VARIABLE_MAX = 256 };
+enum { ENVIRONMENT_MAX = 8, VARIABLE_MAX = 256, LAST_WORDS_MS = 100 };
 
 /* Its parameters; they are no secrets, and it takes them out of its environment. */
 static void make_environment(const struct shim_options *options,
@@ -95,14 +95,21 @@ int shim_start(struct shim *shim, const struct shim_options *options, struct err
 	return r;
 }
 
+int shim_explain(struct shim *shim, struct error *err)
+{
+	int r = fdpass_expect(shim->control, MSG_DONE, NULL, deadline_in_ms(LAST_WORDS_MS), err);
+
+	if (r >= 0)
+		r = error_say(err, EPROTO, "it says that it is attached");
+	return error_prefix(err, "the shim has ended");
+}
+
 int shim_attach(struct shim *shim, uint64_t handle, bool terminal, bool relay, int64_t deadline,
 		struct error *err)
 {
 	struct msg_attach attach = { .handle = handle, .terminal = terminal, .relay = relay };
-	int r = fdpass_send(shim->control, MSG_ATTACH, &attach, NULL, 0, deadline, err);
+	int r = fdpass_ask(shim->control, MSG_ATTACH, &attach, NULL, 0, MSG_DONE, deadline, err);
 
-	if (r == 0)
-		r = fdpass_expect(shim->control, MSG_DONE, NULL, deadline, err);
 	if (r < 0)
 		return error_prefix(err, "attach the shim");
 	fd_close(&shim->control);

@@ -38,6 +38,9 @@ struct shim_options {
 /* Starts it in its namespaces and cgroups; it waits for shim_attach(). */
 int shim_start(struct shim *shim, const struct shim_options *options, struct error *err);
 
+/* It has ended before it was attached: an error that says why, as far as it said so. */
+int shim_explain(struct shim *shim, struct error *err);
+
 /*
  * Lets it attach to the process with that handle: returns when it has, and then it lives without
  * us. relay: it also answers what containers ask of the name server in its network namespace.

@@ -1,7 +1,8 @@
 /*
- * netmon that is not confined as it should be, and so refuses to run: started by the real
- * kata-runtime between fakes (stage.h), while a system call by which it gives up a right is only
- * pretended. Called by tests/run; needs root. Of the other processes the component tests show it.
+ * Shim and netmon that are not confined as they should be, and so refuse to run: started by the
+ * real kata-runtime between fakes (stage.h), while a system call by which they give up a right is
+ * only pretended. Called by tests/run; needs root. Of the other processes the component tests
+ * show it.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -15,12 +16,15 @@
 
 static const struct refusal {
 	const char *what;
-	const char *call; /* with netmon's uid, which is also its gid; NULL: none, and it runs */
+	bool at_create;   /* else at start */
+	unsigned uid;     /* its place among a sandbox's uids, and gids */
+	const char *call; /* with that one; NULL: none, and it runs */
 	const char *says;
 } refusals[] = {
-	{ "netmon as it is", NULL, "" },
-	{ "netmon as root", "setresuid", "uid is 0/0/0, not " },
-	{ "netmon in root's group", "setresgid", "gid is 0/0/0, not " },
+	{ "netmon as it is", false, UID_NETMON, NULL, "" },
+	{ "netmon as root", false, UID_NETMON, "setresuid", "uid is 0/0/0, not " },
+	{ "netmon in root's group", false, UID_NETMON, "setresgid", "gid is 0/0/0, not " },
+	{ "shim as root", true, UID_SHIM, "setresuid", "the shim has ended: uid is 0/0/0, not " },
 };
 
 static struct stage stage = { .uid_blocks = 1 };
@@ -29,7 +33,7 @@ static const struct refusal *refusal;
 /* In the process that becomes kata-runtime. */
 static void pretend_it(void)
 {
-	pretend(refusal->call, stage.remains.first_uid + UID_NETMON, PRETEND_ANY);
+	pretend(refusal->call, stage.remains.first_uid + refusal->uid, PRETEND_ANY);
 }
 
 /* Processes by their name in /proc: those of other containers are among them. */
@@ -61,10 +65,11 @@ static bool try_refusal(void)
 	int status;
 	bool good, runs;
 
-	if (stage_created(&stage) != 0)
+	if (!refusal->at_create && stage_created(&stage) != 0)
 		stage_die("create fails: %s", stage_printed(&stage));
 	stage.before_exec = refusal->call != NULL ? pretend_it : NULL;
-	status = stage_runtime(&stage, "start", "c1", NULL);
+	status = refusal->at_create ? stage_created(&stage)
+				    : stage_runtime(&stage, "start", "c1", NULL);
 	stage.before_exec = NULL;
 	printed = stage_printed(&stage);
 	runs = count("kata-netmon") > others;

@@ -394,6 +394,43 @@ Test(fdpass, failed_becomes_the_error)
 	fdpass_send_error(ends[0], &sent); /* nobody listens: no signal, no wait */
 }
 
+/* Who refuses to go on says why and ends: that is heard whether our message got through or not. */
+Test(fdpass, last_words_are_heard)
+{
+	struct error why, err = { 0 };
+
+	for (int early = 0; early < 2; early++) {
+		error_say(&why, EPERM, "not confined");
+		if (early == 0)
+			cr_assert(fdpass_send(ends[0], MSG_DONE, NULL, NULL, 0,
+					      deadline_in_ms(1000), &err) == 0);
+		fdpass_send_error(ends[1], &why);
+		fd_close(&ends[1]);
+		cr_expect_eq(fdpass_ask(ends[0], MSG_DONE, NULL, NULL, 0, MSG_DONE,
+					deadline_in_ms(1000), &err),
+			     -EPERM);
+		cr_expect_str_eq(err.text, "not confined");
+		cr_expect_eq(fdpass_ask(ends[0], MSG_DONE, NULL, NULL, 0, MSG_DONE,
+					deadline_in_ms(1000), &err),
+			     -ENOTCONN);
+		close_pair();
+		make_pair();
+	}
+}
+
+/* An answer without a question is none. */
+Test(fdpass, answers_that_nobody_asked_for)
+{
+	struct error err = { 0 };
+
+	cr_assert(fdpass_send(ends[1], MSG_DONE, NULL, NULL, 0, deadline_in_ms(1000), &err) == 0);
+	fd_close(&ends[1]);
+	cr_expect_eq(
+		fdpass_ask(ends[0], MSG_DONE, NULL, NULL, 0, MSG_DONE, deadline_in_ms(1000), &err),
+		-EPIPE);
+	cr_expect_str_eq(err.text, "DONE came before DONE was sent");
+}
+
 Test(fdpass, other_message)
 {
 	struct error err = { 0 };
