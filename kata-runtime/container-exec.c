@@ -84,21 +84,17 @@ static int open_places(struct execution *e, struct error *err)
 	return e->shared < 0 ? error_set(err, errno, "open %s", path) : 0;
 }
 
-static int prune_shim(struct process_ref shim, void *userdata)
+struct pruning {
+	const struct execution *e;
+	enum store_exec kind;
+};
+
+static int prune(struct process_ref process, void *userdata)
 {
-	const struct execution *e = userdata;
+	const struct pruning *p = userdata;
 
-	if (!process_alive(shim.pid, shim.start_ticks))
-		store_remove_exec(&e->store, e->state.sid, STORE_EXEC_SHIM, shim.pid, NULL);
-	return 0;
-}
-
-static int prune_verb(struct process_ref verb, void *userdata)
-{
-	const struct execution *e = userdata;
-
-	if (!process_alive(verb.pid, verb.start_ticks))
-		store_remove_exec(&e->store, e->state.sid, STORE_EXEC_VERB, verb.pid, NULL);
+	if (!process_alive(process.pid, process.start_ticks))
+		store_remove_exec(&p->e->store, p->e->state.sid, p->kind, process.pid, NULL);
 	return 0;
 }
 
@@ -108,11 +104,12 @@ static int prune_verb(struct process_ref verb, void *userdata)
  */
 static int record_verb(const struct execution *e, struct error *err)
 {
+	struct pruning kinds[] = { { e, STORE_EXEC_SHIM }, { e, STORE_EXEC_VERB } };
 	struct process_ref own = { .pid = getpid() };
 	int r = process_start_time(own.pid, &own.start_ticks, err);
 
-	store_each_exec(&e->store, e->state.sid, STORE_EXEC_SHIM, prune_shim, (void *)e, NULL);
-	store_each_exec(&e->store, e->state.sid, STORE_EXEC_VERB, prune_verb, (void *)e, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		store_each_exec(&e->store, e->state.sid, kinds[i].kind, prune, &kinds[i], NULL);
 	return r < 0 ? r : store_add_exec(&e->store, e->state.sid, STORE_EXEC_VERB, own, err);
 }
 

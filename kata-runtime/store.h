@@ -1,7 +1,8 @@
 /*
  * State on disk. Below base (/run/kata-containers):
  *
- *	s/SID/            one container, 0700: state.json, exec/PID; intent.json, the state as it
+ *	s/SID/            one container, 0700: state.json; exec/PID and exec/verb-PID, a process
+ *	                  of an exec: its shim, the verb; intent.json, the state as it
  *	                  was before the first resource was made; and, when it was the first of
  *	                  its VM, what the VM's daemons need, size.lock, and members/
  *	s/SID/members/MID a further container of that VM, whose own directory is s/MID

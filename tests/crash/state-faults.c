@@ -24,6 +24,7 @@
 #include "common/cleanup.h"
 #include "common/deadline.h"
 #include "common/str.h"
+#include "kata-runtime/store.h"
 #include "tests/crash/stage.h"
 #include "tests/crash/traced.h"
 #include "tests/crash/victims.h"
@@ -32,8 +33,7 @@ enum {
 	DELETE_MS = 2000,
 	AT_ONCE = 6,
 	VERB_MS = 60000,
-	HOLDER_OLD_MS = 1500, /* after that time whoever has the lock is killed */
-	FIRST_MS = 300,       /* for the second to do what it does */
+	FIRST_MS = 300, /* for the second to do what it does */
 };
 
 static struct stage stage;
@@ -300,7 +300,7 @@ static void try_force_beside_holder(void)
 	if (stage_created(&stage) != 0)
 		stage_die("the container could not be made: %s", stage_printed(&stage));
 	holder = begin_stopped(SYS_ftruncate, SYS_fsync, start);
-	usleep((HOLDER_OLD_MS + 100) * 1000); /* as old as nobody is by right */
+	usleep((STORE_HOLDER_OLD_MS + 100) * 1000); /* as old as nobody is by right */
 	second = begin_stopped(SYS_flock, SYS_close, force);
 	first = begin_stopped(SYS_ftruncate, SYS_pidfd_send_signal, force);
 	status = stage_wait(holder, deadline_in_ms(DELETE_MS));
