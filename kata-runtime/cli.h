@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "common/error.h"
+#include "common/privsep.h"
 
 /* Global options. */
 struct cli {
@@ -16,7 +17,8 @@ struct cli {
 	bool debug;
 	bool systemd_cgroup;
 	bool rootless;
-	bool seccomp_log; /* runtime.seccomp is "log" */
+	bool seccomp_log;            /* runtime.seccomp is "log" */
+	enum privsep_process rights; /* the verb's row */
 };
 
 struct cli_list {

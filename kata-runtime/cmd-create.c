@@ -62,7 +62,7 @@ int cmd_create(const struct cli *cli, int argc, char **argv, struct error *err)
 int cmd_run(const struct cli *cli, int argc, char **argv, struct error *err)
 {
 	CLEANUP(cli_list_free) struct cli_list words = { 0 };
-	struct container_child child = { .master = -1 };
+	struct container_child child = { .master = -1, .hooks = HOOK_LAUNCHER_NONE };
 	struct create_arguments a = { 0 };
 	struct error ignored = { 0 };
 	int status = 0, r = parse(argc, argv, true, &a, &words, err);
@@ -72,17 +72,15 @@ int cmd_run(const struct cli *cli, int argc, char **argv, struct error *err)
 	r = container_create(cli, words.items[0], &a.options, &child, err);
 	if (r < 0)
 		return r;
-	r = container_start(cli, words.items[0], false, err);
-	if (r == 0)
-		r = container_forbid_programs(cli, words.items[0], !a.options.detach && !a.keep,
-					      err);
+	r = container_start(cli, words.items[0], &child.hooks, err);
 	if (r == 0 && !a.options.detach)
 		r = status = console_wait(child.shim.pid, steal_fd(&child.master), child.uid, false,
 					  err);
 	fd_close(&child.master);
 	if (r < 0)
-		container_delete(cli, words.items[0], true, true, &ignored);
+		container_delete(cli, words.items[0], true, &child.hooks, &ignored);
 	else if (!a.options.detach && !a.keep)
-		r = container_delete(cli, words.items[0], true, true, err);
+		r = container_delete(cli, words.items[0], true, &child.hooks, err);
+	hook_launcher_end(&child.hooks);
 	return r < 0 ? r : status;
 }

@@ -23,5 +23,5 @@ int cmd_delete(const struct cli *cli, int argc, char **argv, struct error *err)
 		return 0;
 	}
 	r = cli_one_id(&words, argv[0], err);
-	return r < 0 ? r : container_delete(cli, words.items[0], force, true, err);
+	return r < 0 ? r : container_delete(cli, words.items[0], force, NULL, err);
 }

@@ -8,8 +8,10 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,6 +89,41 @@ static const char *why_dead(const struct gc *gc, const struct state *state)
 	return NULL;
 }
 
+/* When this process can execute nothing any more. */
+static void delete (struct gc *gc, const struct cli *cli, const char *id)
+{
+	struct hook_launcher none = HOOK_LAUNCHER_NONE;
+	struct error err = { 0 };
+
+	if (container_delete(cli, id, true, &none, &err) < 0)
+		failed(gc, id, &err);
+}
+
+/* In a process of its own, since each container's hooks need one that still may execute them. */
+static void delete_with_hooks(struct gc *gc, const struct cli *cli, const char *id)
+{
+	struct error err = { 0 };
+	int status = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		if (container_delete(cli, id, true, NULL, &err) == 0)
+			_exit(EXIT_SUCCESS);
+		failed(gc, id, &err);
+		_exit(EXIT_FAILURE);
+	}
+	if (pid < 0)
+		error_set(&err, errno, "start a process that removes it");
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	if (pid < 0)
+		failed(gc, id, &err);
+	else if (status != 0)
+		gc->failures++;
+}
+
 static void look_at_sandbox(struct gc *gc, const char *path, const char *sid)
 {
 	CLEANUP(state_fini) struct state state = { 0 };
@@ -115,13 +152,15 @@ static void look_at_sandbox(struct gc *gc, const char *path, const char *sid)
 	if ((!gc->dry_run && hooks != gc->hooks) || !act(gc, "container", state.id, why))
 		return;
 	cli.root = state.root;
-	if (container_delete(&cli, state.id, true, false, &err) < 0)
-		failed(gc, state.id, &err);
+	if (hooks)
+		delete_with_hooks(gc, &cli, state.id);
+	else
+		delete (gc, &cli, state.id);
 }
 
 /*
- * First those whose removal executes programs: from then on this process cannot. One that has died
- * in between waits for the next gc.
+ * First those whose removal executes programs: behind them this process gives up what only that
+ * needs. One that has died in between waits for the next gc.
  */
 static int look_at_sandboxes(struct gc *gc, struct error *err)
 {
@@ -134,7 +173,9 @@ static int look_at_sandboxes(struct gc *gc, struct error *err)
 	if (gc->hooks)
 		each_entry(gc, path, look_at_sandbox);
 	gc->hooks = false;
-	r = filter_load(FILTER_ASKER, gc->cli->seccomp_log, err);
+	r = privsep_cut(gc->cli->rights, true, err);
+	if (r == 0)
+		r = filter_load(FILTER_ASKER, gc->cli->seccomp_log, err);
 	if (r == 0)
 		each_entry(gc, path, look_at_sandbox);
 	return r;
@@ -161,12 +202,10 @@ static int look_at_name(const char *id, const char *sid, const struct state *sta
 			const struct error *why, void *userdata)
 {
 	struct gc *gc = userdata;
-	struct error err;
 
 	(void)why;
-	if (state == NULL && !has_directory(gc, sid) && act(gc, "name", id, "it leads nowhere") &&
-	    container_delete(gc->cli, id, true, false, &err) < 0)
-		failed(gc, id, &err);
+	if (state == NULL && !has_directory(gc, sid) && act(gc, "name", id, "it leads nowhere"))
+		delete (gc, gc->cli, id);
 	return 0;
 }
 

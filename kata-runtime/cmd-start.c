@@ -19,5 +19,5 @@ int cmd_start(const struct cli *cli, int argc, char **argv, struct error *err)
 		return 0;
 	}
 	r = cli_one_id(&words, argv[0], err);
-	return r < 0 ? r : container_start(cli, words.items[0], true, err);
+	return r < 0 ? r : container_start(cli, words.items[0], NULL, err);
 }

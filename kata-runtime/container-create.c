@@ -29,7 +29,7 @@
 #include "kata-runtime/container-cgroup.h"
 #include "kata-runtime/container.h"
 #include "kata-runtime/guest-spec.h"
-#include "kata-runtime/hooks.h"
+#include "kata-runtime/hook-launcher.h"
 #include "kata-runtime/json.h"
 #include "kata-runtime/logs.h"
 #include "kata-runtime/network.h"
@@ -64,6 +64,7 @@ struct creation {
 	struct decoder decoder;
 	struct network *network;
 	struct network_taps taps;
+	struct hook_launcher hooks;
 	int netns;  /* to join, -1: a new one */
 	int shared; /* s/SID/client */
 	int exit;   /* s/SID/exit */
@@ -75,6 +76,7 @@ static void creation_fini(struct creation *c)
 {
 	decoder_close(&c->decoder);
 	network_taps_close(&c->taps);
+	hook_launcher_end(&c->hooks);
 	free(c->network);
 	fd_close(&c->netns);
 	fd_close(&c->shared);
@@ -95,7 +97,6 @@ static void creation_fini(struct creation *c)
 /* Takes everything back; the first failure's words are kept. */
 static void undo(struct creation *c)
 {
-	const struct hooks_state stopped = { .id = c->state.id, .status = "stopped" };
 	struct error err = { 0 };
 
 	decoder_close(&c->decoder);
@@ -110,7 +111,7 @@ static void undo(struct creation *c)
 		store_drop_lock(&c->store, c->state.sid);
 	}
 	if (c->hooked)
-		hooks_run_all(c->spec, HOOK_POSTSTOP, &stopped);
+		hook_launcher_run_all(&c->hooks, c->spec, HOOK_POSTSTOP, 0);
 }
 
 /* --- checks before anything is made --------------------------------------------------------- */
@@ -439,19 +440,14 @@ static int keep_spec(struct creation *c, struct error *err)
 
 static int run_hooks(struct creation *c, struct error *err)
 {
-	const struct hooks_state creating = { .id = c->state.id,
-					      .status = "creating",
-					      .pid = c->shim.process.pid };
 	int r = keep_spec(c, err);
 
 	if (r < 0)
 		return r;
 	c->hooked = true;
-	r = hooks_run(c->spec, HOOK_PRESTART, &creating, err);
-	if (r == 0)
-		r = hooks_run(c->spec, HOOK_CREATE_RUNTIME, &creating, err);
-	if (r == 0)
-		r = hooks_run(c->spec, HOOK_CREATE_CONTAINER, &creating, err);
+	for (int kind = HOOK_PRESTART; r == 0 && kind <= HOOK_CREATE_CONTAINER; kind++)
+		r = hook_launcher_run(&c->hooks, c->spec, (enum spec_hook_kind)kind,
+				      c->shim.process.pid, err);
 	return r;
 }
 
@@ -644,13 +640,14 @@ static int create(struct creation *c, const char *id, bool last, struct error *e
 	int r = read_input(c, id, err);
 
 	if (r == 0)
+		r = hook_launcher_start(&c->hooks, c->cli->rights, c->spec, id, HOOK_PRESTART, err);
+	if (r == 0)
 		r = record(c, id, err);
 	if (r < 0)
 		return r;
 	warn_unapplied(c);
 	r = c->pod.member ? use_vm(c, err) : make_vm(c, err);
-	/* All that is executed has been, but for hooks of a failure. */
-	if (r == 0 && last && c->spec->hooks[HOOK_POSTSTOP].count == 0)
+	if (r == 0 && last)
 		r = filter_load(FILTER_ASKER, c->cli->seccomp_log, err);
 	if (r == 0)
 		r = create_in_guest(c, err);
@@ -668,6 +665,7 @@ int container_create(const struct cli *cli, const char *id, const struct contain
 			      .shim = SHIM_NONE,
 			      .sandbox = SANDBOX_NONE,
 			      .decoder = DECODER_NONE,
+			      .hooks = HOOK_LAUNCHER_NONE,
 			      .netns = -1,
 			      .shared = -1,
 			      .exit = -1 };
@@ -688,6 +686,8 @@ int container_create(const struct cli *cli, const char *id, const struct contain
 		ret_child->shim = c.state.shim;
 		ret_child->master = steal_fd(&c.io.master);
 		ret_child->uid = c.state.uid_base + UID_DECODER;
+		ret_child->hooks = c.hooks;
+		c.hooks = HOOK_LAUNCHER_NONE;
 	}
 	return 0;
 }

@@ -176,13 +176,15 @@ static void load_kept_spec(const struct store *store, const struct state *state,
 		log_error("the container's hooks cannot be read", KV_ERR(&err));
 }
 
-static void run_hooks(const struct spec *spec, enum spec_hook_kind kind, const char *id,
-		      const char *status, pid_t pid)
+/* The process for the hooks of the kind first and later ones: theirs, or one of our own. */
+static int use_launcher(const struct cli *cli, const struct spec *spec, const char *id,
+			enum spec_hook_kind first, struct hook_launcher **launcher,
+			struct hook_launcher *own, struct error *err)
 {
-	const struct hooks_state state = { .id = id, .status = status, .pid = pid };
-
-	if (spec != NULL)
-		hooks_run_all(spec, kind, &state);
+	if (*launcher != NULL)
+		return 0;
+	*launcher = own;
+	return hook_launcher_start(own, cli->rights, spec, id, first, err);
 }
 
 /* How long START may take: the hooks of the container run first. */
@@ -234,15 +236,10 @@ static int follow_again(const struct cli *cli, const struct store *store, const 
 			    deadline_in_ms(NETWORK_MS), err);
 }
 
-/* Whether programs are to be executed then. */
-static bool has_hooks(const struct spec *spec, enum spec_hook_kind kind)
-{
-	return spec != NULL && spec->hooks[kind].count > 0;
-}
-
 static int start_locked(const struct cli *cli, const struct store *store, struct state *state,
-			bool last, struct error *err)
+			struct hook_launcher *hooks, struct error *err)
 {
+	CLEANUP(hook_launcher_end) struct hook_launcher own = HOOK_LAUNCHER_NONE;
 	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
 	CLEANUP(spec_freep) struct spec *spec = NULL;
 	struct msg_start start;
@@ -259,14 +256,16 @@ static int start_locked(const struct cli *cli, const struct store *store, struct
 	default:
 		return error_say(err, EINVAL, "cannot start a container that has stopped");
 	}
+	load_kept_spec(store, state, &spec);
+	r = use_launcher(cli, spec, state->id, HOOK_POSTSTART, &hooks, &own, err);
 	state->status = STATUS_STARTING;
-	r = store_write_state(store, state, err);
+	if (r == 0)
+		r = store_write_state(store, state, err);
 	/* The network is the VM's: it is followed as long as one of its containers runs. */
 	if (r == 0)
 		r = pod_is_first(state) ? follow_network(cli, store, state, err)
 					: follow_again(cli, store, state, err);
-	load_kept_spec(store, state, &spec);
-	if (r == 0 && last && !has_hooks(spec, HOOK_POSTSTART))
+	if (r == 0)
 		r = filter_load(FILTER_ASKER, cli->seccomp_log, err);
 	if (r == 0)
 		r = sandbox_connect(store, state, &decoder, deadline_in_ms(AGENT_MS), err);
@@ -283,7 +282,8 @@ static int start_locked(const struct cli *cli, const struct store *store, struct
 	r = store_write_state(store, state, err);
 	if (r < 0)
 		return r;
-	run_hooks(spec, HOOK_POSTSTART, state->id, "running", state->shim.pid);
+	if (spec != NULL)
+		hook_launcher_run_all(hooks, spec, HOOK_POSTSTART, state->shim.pid);
 	return 0;
 }
 
@@ -303,14 +303,15 @@ int container_lock(const struct cli *cli, const char *id, struct store *ret_stor
 	return r;
 }
 
-int container_start(const struct cli *cli, const char *id, bool last, struct error *err)
+int container_start(const struct cli *cli, const char *id, struct hook_launcher *hooks,
+		    struct error *err)
 {
 	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
 	CLEANUP(state_fini) struct state state = { 0 };
 	struct store store;
 	int r = container_lock(cli, id, &store, &state, &lock, err);
 
-	return r < 0 ? r : start_locked(cli, &store, &state, last, err);
+	return r < 0 ? r : start_locked(cli, &store, &state, hooks, err);
 }
 
 bool container_has_poststop(const struct store *store, const struct state *state)
@@ -318,20 +319,7 @@ bool container_has_poststop(const struct store *store, const struct state *state
 	CLEANUP(spec_freep) struct spec *spec = NULL;
 
 	load_kept_spec(store, state, &spec);
-	return has_hooks(spec, HOOK_POSTSTOP);
-}
-
-int container_forbid_programs(const struct cli *cli, const char *id, bool deletes,
-			      struct error *err)
-{
-	CLEANUP(state_fini) struct state state = { 0 };
-	struct store store;
-
-	/* It may be gone already; then nothing is executed for it. */
-	if (deletes && container_load(cli, id, &store, &state, NULL) == 0 &&
-	    container_has_poststop(&store, &state))
-		return 0;
-	return filter_load(FILTER_ASKER, cli->seccomp_log, err);
+	return spec != NULL && spec->hooks[HOOK_POSTSTOP].count > 0;
 }
 
 /* --- kill ----------------------------------------------------------------------------------- */
@@ -446,10 +434,11 @@ static int lock_by_force(const struct store *store, const char *sid, struct stor
 	}
 }
 
-/* last: NULL when the caller executes something afterwards. */
-static int delete_locked(const struct cli *last, const char *id, const struct store *store,
-			 const char *sid, bool force, struct store_lock *lock, struct error *err)
+static int delete_locked(const struct cli *cli, const char *id, const struct store *store,
+			 const char *sid, bool force, struct store_lock *lock,
+			 struct hook_launcher *hooks, struct error *err)
 {
+	CLEANUP(hook_launcher_end) struct hook_launcher own = HOOK_LAUNCHER_NONE;
 	CLEANUP(state_fini) struct state state = { 0 };
 	CLEANUP(spec_freep) struct spec *spec = NULL;
 	int r = store_read_state(store, sid, &state, err);
@@ -474,18 +463,22 @@ static int delete_locked(const struct cli *last, const char *id, const struct st
 		return error_say(err, EBUSY, "cannot delete container %s that is not stopped: %s",
 				 id, container_status_name(&state));
 	load_kept_spec(store, &state, &spec);
-	if (last != NULL && !has_hooks(spec, HOOK_POSTSTOP))
-		r = filter_load(FILTER_ASKER, last->seccomp_log, err);
+	if (hooks == NULL) {
+		r = use_launcher(cli, spec, id, HOOK_POSTSTOP, &hooks, &own, err);
+		if (r == 0)
+			r = filter_load(FILTER_ASKER, cli->seccomp_log, err);
+	}
 	if (r == 0)
 		r = container_destroy(store, &state, lock, force, err);
 	if (r < 0)
 		return r;
 	log_info("container deleted");
-	run_hooks(spec, HOOK_POSTSTOP, id, "stopped", 0);
+	if (spec != NULL)
+		hook_launcher_run_all(hooks, spec, HOOK_POSTSTOP, 0);
 	return 0;
 }
 
-int container_delete(const struct cli *cli, const char *id, bool force, bool last,
+int container_delete(const struct cli *cli, const char *id, bool force, struct hook_launcher *hooks,
 		     struct error *err)
 {
 	CLEANUP(store_unlock) struct store_lock lock = STORE_LOCK_NONE;
@@ -508,7 +501,7 @@ int container_delete(const struct cli *cli, const char *id, bool force, bool las
 	container_begin(cli, id, &store, &state, NULL);
 	r = force ? lock_by_force(&store, sid, &lock, err)
 		  : store_lock(&store, sid, deadline_in_ms(LOCK_MS), &lock, err);
-	return r < 0 ? r : delete_locked(last ? cli : NULL, id, &store, sid, force, &lock, err);
+	return r < 0 ? r : delete_locked(cli, id, &store, sid, force, &lock, hooks, err);
 }
 
 /* --- pid files ------------------------------------------------------------------------------ */

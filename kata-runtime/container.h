@@ -9,6 +9,7 @@
 #include "kata-runtime/cli.h"
 #include "kata-runtime/config.h"
 #include "kata-runtime/decoder.h"
+#include "kata-runtime/hook-launcher.h"
 #include "kata-runtime/spec.h"
 #include "kata-runtime/store.h"
 
@@ -27,13 +28,15 @@ struct container_options {
 /* A process of ours that stands in for one in a container, for who waits for it. */
 struct container_child {
 	struct process_ref shim;
-	int master; /* terminal of a foreground process, -1: none */
-	uid_t uid;  /* who may copy what comes from it */
+	int master;                 /* terminal of a foreground process, -1: none */
+	uid_t uid;                  /* who may copy what comes from it */
+	struct hook_launcher hooks; /* for its start and its end; of create only */
 };
 
 /*
  * Creates the container with all its resources; on failure nothing is left. ret_child may be NULL:
- * then the caller executes nothing afterwards; else it waits for it, and owns the terminal.
+ * then the caller executes nothing afterwards; else it waits for it, and owns the terminal and the
+ * process for hooks.
  */
 int container_create(const struct cli *cli, const char *id, const struct container_options *options,
 		     struct container_child *ret_child, struct error *err);
@@ -43,20 +46,14 @@ int container_config(const struct cli *cli, const struct store *store, const str
 		     struct config *ret, struct error *err);
 
 /*
- * Lets its process run. last: the caller executes nothing afterwards, so that this may be
- * forbidden.
+ * Lets its process run. hooks: what the caller's create has left; NULL: one is started if need be.
+ * The caller can execute no program afterwards.
  */
-int container_start(const struct cli *cli, const char *id, bool last, struct error *err);
+int container_start(const struct cli *cli, const char *id, struct hook_launcher *hooks,
+		    struct error *err);
 
 /* Whether programs are executed when it is deleted. */
 bool container_has_poststop(const struct store *store, const struct state *state);
-
-/*
- * Forbids the caller to execute programs, when the container runs and all of them have been; unless
- * it deletes the container and that executes some.
- */
-int container_forbid_programs(const struct cli *cli, const char *id, bool deletes,
-			      struct error *err);
 
 /*
  * Freezes all processes of it, or lets them go on; when it is not so that this can be: "container
@@ -72,8 +69,11 @@ int container_update(const struct cli *cli, const char *id, struct spec_resource
 /* Sends a signal: -ESRCH "container not running" when it has stopped, unless all. */
 int container_kill(const struct cli *cli, const char *id, int signal, bool all, struct error *err);
 
-/* Removes it and everything of it; see CLIENTS for force, container_start() for last. */
-int container_delete(const struct cli *cli, const char *id, bool force, bool last,
+/*
+ * Removes it and everything of it; see CLIENTS for force. hooks: as for container_start(), but who
+ * has some has also forbidden himself programs already.
+ */
+int container_delete(const struct cli *cli, const char *id, bool force, struct hook_launcher *hooks,
 		     struct error *err);
 
 /* A further process; see container_create() for ret_child. */

@@ -1,5 +1,5 @@
 /*
- * OCI hooks: see hooks.h. Called by create, start and delete in kata-runtime, as root: hooks come
+ * OCI hooks: see hooks.h. Called by the process that hook-launcher.c forks, as root: hooks come
  * from the container manager, who is trusted as the rest of its config.json is.
  */
 #include "kata-runtime/hooks.h"
@@ -22,7 +22,6 @@
 
 #include "common/cleanup.h"
 #include "common/deadline.h"
-#include "common/log.h"
 #include "common/process.h"
 #include "common/str.h"
 
@@ -206,45 +205,16 @@ static int run_one(const struct spec *spec, const struct spec_hook *hook, pid_t 
 	return wait_hook(pid, reader, hooks_timeout_s(hook), err);
 }
 
-static int run_named(const struct spec *spec, enum spec_hook_kind kind, uint32_t i, pid_t pid,
-		     const char *state, struct error *err)
+int hooks_run_one(const struct spec *spec, enum spec_hook_kind kind, uint32_t index,
+		  const struct hooks_state *state, struct error *err)
 {
-	const struct spec_hook *hook = &spec->hooks[kind].items[i];
-	pid_t joined = kind == HOOK_CREATE_CONTAINER ? pid : 0;
-	int r = state == NULL ? error_set(err, ENOMEM, "state")
-			      : run_one(spec, hook, joined, state, err);
+	const struct spec_hook *hook = &spec->hooks[kind].items[index];
+	pid_t joined = kind == HOOK_CREATE_CONTAINER ? state->pid : 0;
+	CLEANUP(freep) char *text = hooks_state_json(spec, state);
+	int r = text == NULL ? error_set(err, ENOMEM, "state")
+			     : run_one(spec, hook, joined, text, err);
 
-	if (r < 0)
-		return error_prefix(err, "hooks.%s[%u] %s", spec_hook_kind_name(kind), i,
-				    hook->path);
-	log_debug("hook run", KV_S("kind", spec_hook_kind_name(kind)), KV_S("path", hook->path));
-	return 0;
-}
-
-int hooks_run(const struct spec *spec, enum spec_hook_kind kind, const struct hooks_state *state,
-	      struct error *err)
-{
-	CLEANUP(freep) char *text = NULL;
-	int r = 0;
-
-	if (spec->hooks[kind].count == 0)
-		return 0;
-	text = hooks_state_json(spec, state);
-	for (uint32_t i = 0; i < spec->hooks[kind].count && r == 0; i++)
-		r = run_named(spec, kind, i, state->pid, text, err);
-	return r;
-}
-
-void hooks_run_all(const struct spec *spec, enum spec_hook_kind kind,
-		   const struct hooks_state *state)
-{
-	CLEANUP(freep) char *text = NULL;
-	struct error err = { 0 };
-
-	if (spec->hooks[kind].count == 0)
-		return;
-	text = hooks_state_json(spec, state);
-	for (uint32_t i = 0; i < spec->hooks[kind].count; i++)
-		if (run_named(spec, kind, i, state->pid, text, &err) < 0)
-			log_error("a hook failed", KV_ERR(&err));
+	return r < 0 ? error_prefix(err, "hooks.%s[%u] %s", spec_hook_kind_name(kind), index,
+				    hook->path)
+		     : 0;
 }

@@ -19,17 +19,12 @@ struct hooks_state {
 };
 
 /*
- * Runs the hooks of a kind in their order with the bundle as working directory. The first that
- * fails ends it: -EIO with what it said, or -ETIMEDOUT after it was killed. Without a timeout of
- * its own a hook has HOOKS_TIMEOUT_S.
+ * Runs one hook with the bundle as working directory: 0, -EIO with what it said, or -ETIMEDOUT
+ * after it was killed. Without a timeout of its own a hook has HOOKS_TIMEOUT_S.
  */
 enum { HOOKS_TIMEOUT_S = 300 };
-int hooks_run(const struct spec *spec, enum spec_hook_kind kind, const struct hooks_state *state,
-	      struct error *err);
-
-/* As hooks_run, but all are run, and what fails is logged. */
-void hooks_run_all(const struct spec *spec, enum spec_hook_kind kind,
-		   const struct hooks_state *state);
+int hooks_run_one(const struct spec *spec, enum spec_hook_kind kind, uint32_t index,
+		  const struct hooks_state *state, struct error *err);
 
 /* The time a hook has. */
 uint32_t hooks_timeout_s(const struct spec_hook *hook);

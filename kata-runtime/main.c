@@ -19,7 +19,7 @@
 #include "kata-runtime/config.h"
 #include "kata-runtime/netmon.h"
 
-/* Rights are a row of common/privsep.def. Hooks are due every capability that runc gives them. */
+/* Rights are a row of common/privsep.def; hooks: hook_launcher_start() cuts the bounding set. */
 static const struct verb {
 	const char *name;
 	int (*run)(const struct cli *cli, int argc, char **argv, struct error *err);
@@ -139,6 +139,7 @@ static int take_rights(const struct verb *verb, struct cli *cli, struct error *e
 	CLEANUP(config_fini) struct config config = { 0 };
 	int r = privsep_cut(verb->rights, !verb->hooks, err);
 
+	cli->rights = verb->rights;
 	if (r == 0)
 		cli->seccomp_log = config_load(cli->config_file, &config, NULL) == 0 &&
 				   config.runtime.seccomp == SECCOMP_LOG;

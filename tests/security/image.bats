@@ -166,13 +166,21 @@ filtered() {
 	bundle plain sleep 1000
 	filtered create --bundle "$work/plain" plain
 	filtered delete --force plain
-	# A hook at the end can, and so can what deletes.
-	bundle hooked sleep 1000
-	edit hooked --arg touch "$work/hook-ran" \
-		'.hooks.poststop = [{ path: "/usr/bin/touch", args: ["touch", $touch] }]'
-	runtime create --bundle "$work/hooked" hooked </dev/null >/dev/null
-	runtime delete --force hooked
-	[[ -e $work/hook-ran ]]
+	# Hooks can, at each moment that they have; who asks for them cannot.
+	bundle hooked true
+	edit hooked --arg log "$work/hooks" '.hooks = (["prestart", "poststart", "poststop"] | map({
+		key: ., value: [{ path: "/bin/sh", args: ["sh", "-c",
+			"echo \(.) >>\($log); grep -E ^CapBnd /proc/self/status >\($log).caps"] }] }) |
+		from_entries)'
+	filtered create --bundle "$work/hooked" hooked
+	filtered start hooked
+	same "$(<"$work/hooks.caps")" "$(grep -E ^CapBnd /proc/self/status)"
+	filtered delete --force hooked
+	same "$(<"$work/hooks")" $'prestart\npoststart\npoststop'
+	rm "$work/hooks"
+	filtered run --bundle "$work/hooked" hooked
+	same "$(<"$work/hooks")" $'prestart\npoststart\npoststop'
+	same "$(<"$work/hooks.caps")" "$(grep -E ^CapBnd /proc/self/status)"
 }
 
 @test "each verb has the capabilities of its row while it works, and its filter" {
@@ -202,6 +210,11 @@ filtered() {
 	held 'kata-runtime kill' kill evil CONT || result=1
 	held 'kata-runtime exec' exec evil true || result=1
 	kill -CONT "$worker"
+	# It waits for its VM, and could have a hook run yet.
+	bundle barred sleep 1000
+	edit barred '.hooks.poststop = [{ path: "/bin/true" }]'
+	filter=0 held 'kata-runtime create' create --bundle "$work/barred" barred
+	runtime delete --force barred
 	exec {full}>&-
 	[[ $result == 0 ]]
 	expect 0 runtime exec evil true

@@ -142,14 +142,14 @@ sum_of() {
 	expect 0 runtime gc --dry-run
 	has "$output" 'would remove container victim: it has stopped and its bundle is gone'
 	expect 0 runtime state victim
-	# The hook gets what it gets under runc; afterwards gc can start no program.
+	# The hook gets what it gets under runc, from who can start no program, as gc itself afterwards.
 	[[ ! -e $work/hook ]]
 	runtime_command
 	expect 0 timeout -k 5 60 strace -f -o "$work/calls" -e trace=seccomp,execve "${command[@]}" gc
 	has "$output" 'removing container victim'
 	same "$(<"$work/hook")" "$(grep -E '^(Seccomp|CapBnd):' /proc/self/status)"
 	grep -oE 'execve\("/bin/[a-z]+|len=' "$work/calls" | uniq >"$work/order"
-	same "$(<"$work/order")" $'execve("/bin/sh\nlen='
+	same "$(<"$work/order")" $'len=\nexecve("/bin/sh\nlen='
 	expect 1 runtime state victim
 	mv "$work/gone" "$work/victim"
 }

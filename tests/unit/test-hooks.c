@@ -65,6 +65,12 @@ static void teardown(void)
 	cr_assert(chdir("/") == 0 && system(command) == 0);
 }
 
+static int run_first(const struct spec *spec, enum spec_hook_kind kind,
+		     const struct hooks_state *state, struct error *err)
+{
+	return hooks_run_one(spec, kind, 0, state, err);
+}
+
 TestSuite(hooks, .init = setup, .fini = teardown);
 
 static const char *read_text(const char *name)
@@ -108,14 +114,6 @@ Test(hooks, state)
 	json_object_put(object);
 }
 
-Test(hooks, none)
-{
-	CLEANUP(spec_freep) struct spec *spec = make_spec("{}");
-
-	for (int kind = 0; kind < HOOK_KINDS; kind++)
-		cr_expect(hooks_run(spec, (enum spec_hook_kind)kind, &creating, NULL) == 0);
-}
-
 Test(hooks, gets_the_state_and_the_bundle)
 {
 	CLEANUP(spec_freep)
@@ -123,7 +121,7 @@ Test(hooks, gets_the_state_and_the_bundle)
 	CLEANUP(freep) char *state = hooks_state_json(spec, &creating);
 	struct error err = { 0 };
 
-	cr_assert(hooks_run(spec, HOOK_PRESTART, &creating, &err) == 0, "%s", err.text);
+	cr_assert(run_first(spec, HOOK_PRESTART, &creating, &err) == 0, "%s", err.text);
 	cr_expect_str_eq(read_text("input"), state);
 	cr_expect(str_starts(read_text("place"), dir));
 	cr_expect(str_starts(read_text("name"), "/bin/sh") ||
@@ -138,7 +136,7 @@ Test(hooks, runs_where_the_bundle_is_gone)
 	struct error err = { 0 };
 
 	spec->bundle[strlen(spec->bundle) - 1] = '-'; /* no name of mkdtemp()'s */
-	cr_assert(hooks_run(spec, HOOK_POSTSTOP, &stopped, &err) == 0, "%s", err.text);
+	cr_assert(run_first(spec, HOOK_POSTSTOP, &stopped, &err) == 0, "%s", err.text);
 	cr_assert_str_eq(read_text("where"), "/\n");
 }
 
@@ -149,8 +147,8 @@ Test(hooks, environment_is_its_own_or_ours)
 	CLEANUP(spec_freep) struct spec *ours = make_script("poststart", "echo $A-$OURS >ours", "");
 
 	setenv("OURS", "given", 1);
-	cr_expect(hooks_run(own, HOOK_POSTSTART, &creating, NULL) == 0);
-	cr_expect(hooks_run(ours, HOOK_POSTSTART, &creating, NULL) == 0);
+	cr_expect(run_first(own, HOOK_POSTSTART, &creating, NULL) == 0);
+	cr_expect(run_first(ours, HOOK_POSTSTART, &creating, NULL) == 0);
 	cr_expect_str_eq(read_text("own"), "b-\n");
 	cr_expect_str_eq(read_text("ours"), "-given\n");
 }
@@ -166,7 +164,7 @@ Test(hooks, without_arguments_its_name_is_its_path)
 	cr_assert(asprintf(&hooks, "{ \"createRuntime\": [ { \"path\": \"%s/script\" } ] }", dir) >
 		  0);
 	spec = make_spec(hooks);
-	cr_expect(hooks_run(spec, HOOK_CREATE_RUNTIME, &creating, NULL) == 0);
+	cr_expect(run_first(spec, HOOK_CREATE_RUNTIME, &creating, NULL) == 0);
 	cr_expect(strstr(read_text("called"), "/script 0\n") != NULL);
 }
 
@@ -187,31 +185,11 @@ Test(hooks, starts_clean)
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	cr_assert(hooks_run(spec, HOOK_PRESTART, &creating, NULL) == 0);
+	cr_assert(run_first(spec, HOOK_PRESTART, &creating, NULL) == 0);
 	cr_expect_str_eq(read_text("fds"), "");
 	cr_expect_str_eq(read_text("signals"),
 			 "SigBlk:0000000000000000\nSigIgn:0000000000000000\n");
 	cr_expect(atoi(read_text("session")) != getsid(0));
-}
-
-Test(hooks, run_in_order_up_to_the_first_failure)
-{
-	static const char hooks[] =
-		"{ \"prestart\": ["
-		"{ \"path\": \"/bin/sh\", \"args\": [ \"sh\", \"-c\", \"echo 1 >>order\" ] },"
-		"{ \"path\": \"/bin/sh\", \"args\": [ \"sh\", \"-c\", \"echo 2 >>order; exit 3\" ] "
-		"},"
-		"{ \"path\": \"/bin/sh\", \"args\": [ \"sh\", \"-c\", \"echo 3 >>order\" ] } ] }";
-	CLEANUP(spec_freep) struct spec *spec = make_spec(hooks);
-	struct error err = { 0 };
-
-	cr_expect(hooks_run(spec, HOOK_PRESTART, &creating, &err) == -EIO);
-	cr_expect_str_eq(read_text("order"), "1\n2\n");
-	cr_expect(strstr(err.text, "hooks.prestart[1] /bin/sh: ") != NULL, "%s", err.text);
-	/* of another kind nothing is run, and run_all goes on behind a failure */
-	cr_expect(hooks_run(spec, HOOK_POSTSTOP, &creating, &err) == 0);
-	hooks_run_all(spec, HOOK_PRESTART, &creating);
-	cr_expect_str_eq(read_text("order"), "1\n2\n1\n2\n3\n");
 }
 
 Test(hooks, failures_are_told)
@@ -240,7 +218,7 @@ Test(hooks, failures_are_told)
 		int64_t late = deadline_in_ms(60000);
 		struct error err = { 0 };
 
-		cr_expect(hooks_run(spec, HOOK_PRESTART, &creating, &err) == -cases[i].error, "%s",
+		cr_expect(run_first(spec, HOOK_PRESTART, &creating, &err) == -cases[i].error, "%s",
 			  cases[i].script);
 		cr_expect(strstr(err.text, cases[i].text) != NULL, "%s: %s", cases[i].script,
 			  err.text);
@@ -256,11 +234,11 @@ Test(hooks, what_is_no_program_is_told)
 	struct spec *directory = make_spec("{ \"prestart\": [ { \"path\": \"/tmp\" } ] }");
 	struct error err = { 0 };
 
-	cr_expect(hooks_run(missing, HOOK_PRESTART, &creating, &err) == -EIO);
+	cr_expect(run_first(missing, HOOK_PRESTART, &creating, &err) == -EIO);
 	cr_expect(strstr(err.text, "hooks.prestart[0] /no/such/hook") != NULL, "%s", err.text);
 	/* said so that docker does not take it for the container's program */
 	cr_expect(strstr(err.text, "o such file") == NULL, "%s", err.text);
-	cr_expect(hooks_run(directory, HOOK_PRESTART, &creating, &err) == -EIO);
+	cr_expect(run_first(directory, HOOK_PRESTART, &creating, &err) == -EIO);
 }
 
 /* A hook that does not end in its time is killed, and with it what it began. */
@@ -273,7 +251,7 @@ Test(hooks, timeout)
 	struct error err = { 0 };
 	pid_t child;
 
-	cr_expect(hooks_run(spec, HOOK_PRESTART, &creating, &err) == -ETIMEDOUT);
+	cr_expect(run_first(spec, HOOK_PRESTART, &creating, &err) == -ETIMEDOUT);
 	cr_expect(strstr(err.text, "timeout of 1 s") != NULL, "%s", err.text);
 	cr_expect(deadline_left_ms(late) > 0);
 	child = atoi(read_text("pid"));
@@ -295,5 +273,5 @@ Test(hooks, much_output)
 	struct spec *spec = make_script("prestart", "head -c 1000000 /dev/zero", "");
 	struct error err = { 0 };
 
-	cr_expect(hooks_run(spec, HOOK_PRESTART, &creating, &err) == 0, "%s", err.text);
+	cr_expect(run_first(spec, HOOK_PRESTART, &creating, &err) == 0, "%s", err.text);
 }
