@@ -69,6 +69,7 @@ static noreturn void launcher_main(int socket, const struct spec *spec, const ch
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != verb)
 		_exit(0);
+	setsid(); /* the verb's terminal does not stop it */
 	log_start("runtime", -1, LOG_ERROR);
 	r = privsep_close_others(&socket, 1, &err);
 	if (r == 0)
@@ -92,13 +93,18 @@ static int fork_launcher(struct hook_launcher *launcher, const struct spec *spec
 			 struct error *err)
 {
 	pid_t verb = getpid();
+	sigset_t all, ours;
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set(err, errno, "make a socket pair");
+	/* Signals are for the verb, which may have hooks run because of one: none blocked. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &ours);
 	launcher->pid = fork();
 	if (launcher->pid == 0)
 		launcher_main(pair[1], spec, id, verb);
+	sigprocmask(SIG_SETMASK, &ours, NULL);
 	close(pair[1]);
 	if (launcher->pid < 0) {
 		close(pair[0]);

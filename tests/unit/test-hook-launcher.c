@@ -227,6 +227,20 @@ Test(hook_launcher, runs_nothing_else)
 	cr_expect(access("x", F_OK) < 0);
 }
 
+/* As ^C sends it to the verb's whole group, and a manager to all of a cgroup. */
+Test(hook_launcher, signals_are_for_its_verb)
+{
+	CLEANUP(spec_freep)
+	struct spec *spec =
+		make_spec("{ \"poststop\": [" SHELL("grep SigBlk /proc/self/status >x") "] }");
+	CLEANUP(hook_launcher_end) struct hook_launcher launcher = start(spec, HOOK_POSTSTOP);
+	struct error err = { 0 };
+
+	cr_assert(kill(launcher.pid, SIGINT) == 0 && kill(launcher.pid, SIGTERM) == 0);
+	cr_expect(hook_launcher_run(&launcher, spec, HOOK_POSTSTOP, 0, &err) == 0, "%s", err.text);
+	cr_expect_str_eq(read_text("x"), "SigBlk:\t0000000000000000\n");
+}
+
 Test(hook_launcher, its_death_is_an_error)
 {
 	CLEANUP(spec_freep) struct spec *spec = make_spec("{ \"poststop\": [" SHELL("true") "] }");
