@@ -16,6 +16,7 @@
 #define LAUNCH_QMP "qmp"             /* listening socket */
 #define LAUNCH_CLIENTS "clients"     /* listening socket client/proxy.sock */
 #define LAUNCH_MONITOR "monitor"     /* listening socket monitor.sock, for root's orders */
+#define LAUNCH_UNIT "unit"           /* listening socket unit/launch.sock, for the worker's unit */
 #define LAUNCH_SLOT "slot"           /* the uid slot's lock */
 #define LAUNCH_CAUSE "cause"         /* file that gets the cause of death */
 #define LAUNCH_OOM "oom"             /* the cgroup's file that counts whom the kernel killed */

@@ -27,6 +27,9 @@ static const char *const roots[] = {
 		      "`/proc`, `/dev/null`, the agent's socket, and in `/sys` the size of huge "
 		      "pages",
 	[ROOT_SHARE] = "what is handed in for the guest",
+	[ROOT_UNIT] = "a tmpfs, read-only, with kata-proxy, the monitor's socket, and what systemd "
+		      "shows of "
+		      "`/dev`, `/proc` and `/sys`",
 };
 
 static const char *const kinds[] = {
@@ -77,6 +80,9 @@ static void print_process(enum privsep_process process)
 		printf("| user | 0 | of a user namespace in which every id is itself |\n");
 	else if (row->user == USER_HOST_ROOT)
 		printf("| user | 0 | root |\n");
+	else if (row->user == USER_DYNAMIC)
+		printf("| user | %d to %d | a dynamic one of systemd's |\n", USER_DYNAMIC_FIRST,
+		       USER_DYNAMIC_LAST);
 	else
 		printf("| user | base+%d | the %s's of the VM's block; %s |\n", row->user,
 		       users[row->user],

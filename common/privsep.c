@@ -288,7 +288,7 @@ int privsep_limit(enum privsep_process process, struct error *err)
 	return 0;
 }
 
-static int verify(uid_t uid, gid_t gid, uint64_t keep, struct error *err);
+static int verify(uid_t uid, gid_t gid, uint64_t keep, int locked, struct error *err);
 
 /* keep: capabilities that stay effective and permitted, in no set that an exec would look at. */
 static int drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, uint64_t keep,
@@ -312,7 +312,7 @@ static int drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, uint64_
 		return error_say(err, EPERM, "capng_change_id(%u, %u) failed with %d", uid, gid, r);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set(err, errno, "prctl");
-	return verify(uid, gid, keep, err);
+	return verify(uid, gid, keep, SECUREBITS, err);
 }
 
 int privsep_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct error *err)
@@ -361,7 +361,11 @@ static int verify_capabilities(uint64_t keep, uint64_t bounding, struct error *e
 	return 0;
 }
 
-static int verify(uid_t uid, gid_t gid, uint64_t keep, struct error *err)
+/*
+ * locked: the securebits that must be. Those that a unit of systemd's can have do not keep it from
+ * raising ambient capabilities, of which it has none.
+ */
+static int verify(uid_t uid, gid_t gid, uint64_t keep, int locked, struct error *err)
 {
 	uid_t ruid, euid, suid;
 	gid_t rgid, egid, sgid, groups[64];
@@ -384,14 +388,20 @@ static int verify(uid_t uid, gid_t gid, uint64_t keep, struct error *err)
 		return r;
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return error_say(err, EPERM, "no_new_privs is not set");
-	if ((prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) & SECUREBITS) != SECUREBITS)
+	if ((prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) & locked) != locked)
 		return error_say(err, EPERM, "the securebits are not locked");
 	return 0;
 }
 
-int privsep_verify(uid_t uid, gid_t gid, struct error *err)
+static int securebits_of(enum privsep_process process)
 {
-	return verify(uid, gid, 0, err);
+	return rows[process].user == USER_DYNAMIC ? SECBIT_NOROOT | SECBIT_NOROOT_LOCKED
+						  : SECUREBITS;
+}
+
+int privsep_verify(enum privsep_process process, uid_t uid, gid_t gid, struct error *err)
+{
+	return verify(uid, gid, 0, securebits_of(process), err);
 }
 
 int privsep_verify_bounds(enum privsep_process process, struct error *err)
@@ -412,8 +422,14 @@ int privsep_verify_bounds(enum privsep_process process, struct error *err)
  */
 static int verify_root(const struct privsep_row *row, struct error *err)
 {
-	static const char *const hidden[] = { "/usr", "/etc", "/dev", "/sys" };
-	const unsigned long want = ST_RDONLY | ST_NOSUID | ST_NODEV;
+	static const char *const hidden[] = { "/usr", "/etc", "/dev", "/sys", NULL };
+	static const char *const hidden_by_unit[] = { "/usr/bin/env", "/etc/passwd", NULL };
+	static const char *const none[] = { NULL };
+	const char *const *name = row->root == ROOT_UNIT                ? hidden_by_unit
+				  : row->root == ROOT_QEMU || SANITIZED ? none
+									: hidden;
+	/* A unit has its devices in a mount of their own, and its root without that flag. */
+	const unsigned long want = ST_RDONLY | ST_NOSUID | (row->root != ROOT_UNIT ? ST_NODEV : 0);
 	struct statvfs st;
 
 	if (row->root == ROOT_HOST)
@@ -423,10 +439,10 @@ static int verify_root(const struct privsep_row *row, struct error *err)
 	if ((st.f_flag & want) != want)
 		return error_say(err, EPERM, "the root is not the confined one: its flags are %lx",
 				 st.f_flag);
-	for (size_t i = 0; row->root != ROOT_QEMU && !SANITIZED && i < ARRAY_SIZE(hidden); i++)
-		if (access(hidden[i], F_OK) == 0 || errno != ENOENT)
+	for (; *name != NULL; name++)
+		if (access(*name, F_OK) == 0 || errno != ENOENT)
 			return error_say(err, EPERM, "the root is not the confined one: it has %s",
-					 hidden[i]);
+					 *name);
 	return 0;
 }
 
@@ -449,7 +465,7 @@ static int verify_limits(const struct privsep_row *row, struct error *err)
 int privsep_finish(enum privsep_process process, uid_t uid, bool log, struct error *err)
 {
 	const struct privsep_row *row = &rows[process];
-	int r = verify(uid, uid, privsep_capabilities(process), err);
+	int r = verify(uid, uid, privsep_capabilities(process), securebits_of(process), err);
 
 	/* An exec makes a process dumpable again. */
 	if (r == 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)

@@ -24,8 +24,12 @@ enum {
 	UID_BLOCK = 8, /* the rest is spare */
 };
 
-/* A row's user that is none of the block: uid 0 of a user namespace, and the host's. */
-enum { USER_MAPPED_ROOT = -1, USER_HOST_ROOT = -2 };
+/*
+ * A row's user that is none of the block: uid 0 of a user namespace, the host's, and one that
+ * systemd makes for a unit (systemd.exec(5), DynamicUser=), of the numbers that follow.
+ */
+enum { USER_MAPPED_ROOT = -1, USER_HOST_ROOT = -2, USER_DYNAMIC = -3 };
+enum { USER_DYNAMIC_FIRST = 61184, USER_DYNAMIC_LAST = 65519 };
 
 /* Network interfaces of a VM, the most queues of one, and descriptors for all of them. */
 enum { LAUNCH_NET_MAX = 8, LAUNCH_QUEUES_MAX = 8 };
@@ -75,6 +79,7 @@ enum privsep_root {
 	ROOT_SANDBOX, /* the agent's socket and the share */
 	ROOT_QEMU,    /* what its start needs of the host's; when it has started, empty */
 	ROOT_SHARE,   /* what is handed in for the guest */
+	ROOT_UNIT,    /* made by systemd */
 };
 
 /* Kinds of descriptors, as bits. */
@@ -187,8 +192,11 @@ int privsep_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct
 int privsep_drop_to(enum privsep_process process, uid_t uid, const gid_t *groups, size_t count,
 		    struct error *err);
 
-/* What privsep_drop() promises, checked against the kernel: 0, or -EPERM naming what is left. */
-int privsep_verify(uid_t uid, gid_t gid, struct error *err);
+/*
+ * What privsep_drop() promises, or systemd where the row's user is its, checked against the kernel:
+ * 0, or -EPERM naming what is left.
+ */
+int privsep_verify(enum privsep_process process, uid_t uid, gid_t gid, struct error *err);
 
 /*
  * Of a row whose program is root of a user namespace and confines itself further, before its exec:

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -119,6 +120,20 @@ void process_continue(pid_t pid, uint64_t start_ticks)
 
 	if (fd >= 0 && read_stat(pid, &state, &ticks, NULL) == 0 && state == 'T')
 		pidfd_send_signal(fd, SIGCONT, NULL, 0);
+}
+
+int process_watch(struct error *err)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
+		return error_set(err, errno, "block signals");
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? error_set(err, errno, "signalfd") : fd;
 }
 
 int process_wait_child(pid_t pid, int64_t deadline, int *ret_status, struct error *err)

@@ -31,6 +31,12 @@ size_t process_children(pid_t pid, pid_t *children, size_t count);
 /* Waits until the process of a pidfd has ended: 0, or -ETIMEDOUT at the deadline. */
 int process_wait_gone(int pidfd, int64_t deadline, struct error *err);
 
+/*
+ * For a process that waits in poll(2): SIGCHLD and SIGTERM arrive as reads of the signalfd(2) that
+ * is returned, non-blocking and the caller's; no other signal is blocked.
+ */
+int process_watch(struct error *err);
+
 /* Lets it go on when somebody has stopped it; a process that runs is not sent a signal. */
 void process_continue(pid_t pid, uint64_t start_ticks);
 

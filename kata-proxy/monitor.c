@@ -1,7 +1,8 @@
 /*
  * The monitor's life: see monitor.h. Called by main in the process that kata-runtime cloned into a
  * new pid namespace. Plain blocking code; one poll() waits for the runtime, for the children, for
- * what the worker parks and for orders of root, who connects to monitor.sock.
+ * what the worker parks, for orders of root, who connects to monitor.sock, and for the worker's
+ * unit.
  */
 #include "kata-proxy/monitor.h"
 
@@ -24,6 +25,7 @@
 #include "common/fdpass.h"
 #include "common/launch.h"
 #include "common/log.h"
+#include "common/process.h"
 #include "common/privsep.h"
 #include "common/str.h"
 #include "common/wire.h"
@@ -38,6 +40,7 @@ enum {
 	FAREWELL_MS = 500, /* for the worker to tell its clients, and for a death behind a death */
 	ORDER_MS = 1000,   /* for root's order to come, once connected */
 	AGAIN_MS = 50,     /* until the next try to start a worker */
+	UNIT_MS = 10000,   /* for the worker's unit to connect, at first or again */
 };
 
 enum outcome { RUNNING, UNDONE, OPERATOR, DIED };
@@ -48,24 +51,11 @@ struct monitor {
 	int control;        /* to the runtime, -1 once committed */
 	int signals;        /* signalfd */
 	int64_t restart_at; /* when a worker is to be started; 0: one runs */
+	int64_t unit_until; /* when its unit must be there; 0: it is, or there is none */
 	bool gave_up;       /* it crashed too often */
 	bool told;          /* SIGTERM came */
 	uint64_t oom_kills; /* in the VM's cgroup before it began */
 };
-
-/* SIGCHLD and SIGTERM arrive as reads; everything else keeps its default. */
-static int watch_signals(struct monitor *m, struct error *err)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
-		return error_set(err, errno, "block signals");
-	m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return m->signals < 0 ? error_set(err, errno, "signalfd") : 0;
-}
 
 static int receive_launch(struct monitor *m, struct error *err)
 {
@@ -116,8 +106,8 @@ static int launch(struct monitor *m, struct error *err)
 		return error_say(err, EINVAL, "the monitor is process 1 of a pid namespace only");
 	r = privsep_begin(PRIVSEP_MONITOR, err);
 	if (r == 0)
-		r = watch_signals(m, err);
-	if (r == 0)
+		r = m->signals = process_watch(err);
+	if (r >= 0)
 		r = receive_launch(m, err);
 	if (r < 0)
 		return r;
@@ -134,6 +124,8 @@ static int launch(struct monitor *m, struct error *err)
 	r = monitor_root_enter(m->vm.launch->kvm_gid != 0, err);
 	if (r == 0)
 		r = vm_start(&m->vm, err);
+	if (r == 0 && vm_awaits_unit(&m->vm))
+		m->restart_at = deadline_in_ms(AGAIN_MS);
 	if (r == 0)
 		r = fdpass_send(m->control, MSG_LAUNCHED, NULL, NULL, 0, deadline_in_ms(CONTROL_MS),
 				err);
@@ -198,11 +190,16 @@ static void read_signals(struct monitor *m)
 static void await_end(struct monitor *m, enum vm_process process)
 {
 	int64_t deadline = deadline_in_ms(FAREWELL_MS);
-	struct pollfd p = { .fd = m->signals, .events = POLLIN };
 
 	while (!m->vm.children[process].ended && deadline_left_ms(deadline) > 0) {
-		if (poll(&p, 1, deadline_left_ms(deadline)) > 0)
-			read_signals(m);
+		struct pollfd p[] = { { .fd = m->signals, .events = POLLIN },
+				      { .fd = m->vm.unit, .events = POLLIN } };
+
+		if (poll(p, ARRAY_SIZE(p), deadline_left_ms(deadline)) <= 0)
+			continue;
+		read_signals(m);
+		if (p[1].revents != 0)
+			vm_read_unit(&m->vm);
 	}
 }
 
@@ -213,6 +210,12 @@ static enum outcome restart(struct monitor *m)
 	int r = vm_restart_worker(&m->vm, &err);
 
 	m->restart_at = r == -EAGAIN ? deadline_in_ms(AGAIN_MS) : 0;
+	if (!vm_awaits_unit(&m->vm))
+		m->unit_until = 0;
+	else if (m->unit_until == 0)
+		m->unit_until = deadline_in_ms(UNIT_MS);
+	else if (deadline_left_ms(m->unit_until) == 0)
+		r = -ETIMEDOUT;
 	if (r == 0)
 		log_info("another worker runs", KV("worker", m->vm.children[VM_WORKER].pid));
 	if (r == 0 || r == -EAGAIN)
@@ -220,6 +223,7 @@ static enum outcome restart(struct monitor *m)
 	/* Most likely QEMU is ending: then its end is the cause. */
 	log_warning("no worker could be started", KV_ERR(&err));
 	await_end(m, VM_QEMU);
+	vm_give_up_worker(&m->vm);
 	return DIED;
 }
 
@@ -256,7 +260,7 @@ static int change_worker(struct monitor *m, int program, struct error *err)
 	int old = m->vm.self, r;
 
 	if (!m->vm.children[VM_WORKER].ended)
-		kill(m->vm.children[VM_WORKER].pid, SIGKILL);
+		vm_kill_worker(&m->vm);
 	await_end(m, VM_WORKER);
 	if (!m->vm.children[VM_WORKER].ended)
 		return error_say(err, ETIMEDOUT, "the worker does not end");
@@ -266,6 +270,7 @@ static int change_worker(struct monitor *m, int program, struct error *err)
 	if (r == 0) {
 		close(old);
 		m->restart_at = 0;
+		m->unit_until = 0;
 		log_info("the worker was started again",
 			 KV("worker", m->vm.children[VM_WORKER].pid));
 		return 0;
@@ -338,6 +343,9 @@ static enum outcome watch(struct monitor *m)
 			{ .fd = m->control, .events = POLLIN },
 			{ .fd = m->vm.park, .events = POLLIN },
 			{ .fd = m->vm.fds[VM_FD_MONITOR], .events = POLLIN },
+			{ .fd = m->vm.unit, .events = POLLIN },
+			{ .fd = vm_awaits_unit(&m->vm) ? m->vm.fds[VM_FD_UNIT] : -1,
+			  .events = POLLIN },
 		};
 		int wait = m->restart_at != 0 ? deadline_left_ms(m->restart_at) : -1;
 
@@ -349,6 +357,10 @@ static enum outcome watch(struct monitor *m)
 			outcome = serve_control(m);
 		if (p[2].revents != 0)
 			vm_take_parked(&m->vm);
+		if (p[4].revents != 0)
+			vm_read_unit(&m->vm);
+		if (p[5].revents != 0)
+			vm_accept_unit(&m->vm);
 		if (outcome == RUNNING && p[3].revents != 0)
 			serve_order(m);
 		if (outcome == RUNNING)
@@ -437,6 +449,8 @@ static int mourn(struct monitor *m)
 	if (process == VM_WORKER && m->gave_up)
 		snprintf(cause + strlen(cause), sizeof(cause) - strlen(cause),
 			 ", crash %" PRIu64 " in %d s", m->crashes.count, CRASHES_WINDOW_MS / 1000);
+	else if (process == VM_WORKER && vm_awaits_unit(&m->vm))
+		str_format(cause, sizeof(cause), "worker, whose unit is not there");
 	if (well)
 		log_info("the VM ended", KV_S("cause", cause));
 	else

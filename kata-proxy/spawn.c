@@ -134,11 +134,12 @@ static int enter_virtiofsd(const struct spawn *spawn, int report, struct error *
 	return r < 0 ? r : privsep_verify_bounds(spawn->row, err);
 }
 
-static int enter_worker(struct error *err)
+static int enter_worker(bool in_unit, struct error *err)
 {
-	int r = privsep_limit(PRIVSEP_WORKER, err);
+	enum privsep_process row = in_unit ? PRIVSEP_WORKER_UNIT : PRIVSEP_WORKER;
+	int r = privsep_limit(row, err);
 
-	return r < 0 ? r : privsep_verify(getuid(), getgid(), err);
+	return r < 0 ? r : privsep_verify(row, getuid(), getgid(), err);
 }
 
 /* Moves fd out of the way of the final numbers. */
@@ -196,7 +197,7 @@ static int become(const struct spawn *spawn, int *report, struct error *err)
 		 (spawn->row == PRIVSEP_VIRTIOFSD || spawn->row == PRIVSEP_VIRTIOFSD_MKNOD))
 		r = enter_virtiofsd(spawn, *report, err);
 	else if (r == 0)
-		r = enter_worker(err);
+		r = enter_worker(spawn->in_unit, err);
 	if (r < 0)
 		return r;
 	if (chdir("/") < 0)

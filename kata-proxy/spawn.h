@@ -42,6 +42,7 @@ struct spawn {
 	uid_t uid;        /* PRIVSEP_QEMU: and gid */
 	gid_t kvm_gid;    /* PRIVSEP_QEMU: supplementary group, 0: none */
 	bool seccomp_log; /* what the filter lacks is logged and done */
+	bool in_unit;     /* PRIVSEP_WORKER: as PRIVSEP_WORKER_UNIT, its caller is that of a unit */
 };
 
 /* Adds a descriptor; a negative one is left out. */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -25,6 +26,7 @@
 #include "kata-proxy/monitor-root.h"
 #include "kata-proxy/park.h"
 #include "kata-proxy/spawn.h"
+#include "kata-proxy/unit-link.h"
 #include "kata-proxy/vsock-link.h"
 
 enum { NOTES_MAX = 16 };
@@ -40,6 +42,7 @@ static const struct {
 	[VM_FD_QMP] = { LAUNCH_QMP, true },
 	[VM_FD_CLIENTS] = { LAUNCH_CLIENTS, true },
 	[VM_FD_MONITOR] = { LAUNCH_MONITOR, false },
+	[VM_FD_UNIT] = { LAUNCH_UNIT, false },
 	[VM_FD_SLOT] = { LAUNCH_SLOT, false },
 	[VM_FD_CAUSE] = { LAUNCH_CAUSE, true },
 	[VM_FD_OOM] = { LAUNCH_OOM, false },
@@ -68,7 +71,7 @@ struct links {
 
 void vm_init(struct vm *vm)
 {
-	*vm = (struct vm){ .self = -1, .cause_pipe = -1, .park = -1 };
+	*vm = (struct vm){ .self = -1, .cause_pipe = -1, .park = -1, .unit = -1 };
 	for (size_t i = 0; i < VM_FD_COUNT; i++)
 		vm->fds[i] = -1;
 	for (size_t i = 0; i < WORKER_FD_COUNT; i++)
@@ -86,6 +89,7 @@ void vm_fini(struct vm *vm)
 	fd_close(&vm->self);
 	fd_close(&vm->cause_pipe);
 	fd_close(&vm->park);
+	fd_close(&vm->unit);
 }
 
 /* The place of "net3" behind that of "net0"; VM_FD_COUNT when name is no such thing. */
@@ -272,6 +276,23 @@ static int start_qemu(struct vm *vm, struct links *links, struct error *err)
 	return spawn_start(&spawn, &vm->children[VM_QEMU].pid, err);
 }
 
+static bool has_unit(const struct vm *vm)
+{
+	return vm->fds[VM_FD_UNIT] >= 0;
+}
+
+/* A unit that does not do it is let go of, and comes again: nobody knows what it has begun. */
+static int order_worker(struct vm *vm, const struct spawn *spawn, struct error *err)
+{
+	int r = unit_link_start(vm->unit, spawn, err);
+
+	if (r == 0)
+		return 0;
+	log_warning("the worker's unit did not start it", KV_ERR(err));
+	fd_close(&vm->unit);
+	return -EAGAIN;
+}
+
 /* Starts a worker; the connection to the agent's port is its own from then on. */
 static int start_worker(struct vm *vm, int *link, struct error *err)
 {
@@ -282,17 +303,17 @@ static int start_worker(struct vm *vm, int *link, struct error *err)
 		.program = vm->self,
 		.args = args,
 	};
-	pid_t pid;
+	pid_t pid = 0;
 	int r;
 
 	r = park_send_key(vm->park, vm->key, err);
 	if (r < 0)
 		return r;
-	worker_args(vm->launch, args);
+	worker_args(vm->launch, has_unit(vm), args);
 	spawn_pass(&spawn, *link, WORKER_FD_AGENT);
 	for (int i = 0; i < WORKER_FD_COUNT; i++)
 		spawn_pass(&spawn, vm->worker_fds[i], i);
-	r = spawn_start(&spawn, &pid, err);
+	r = has_unit(vm) ? order_worker(vm, &spawn, err) : spawn_start(&spawn, &pid, err);
 	fd_close(link);
 	if (r == 0)
 		vm->children[VM_WORKER] = (struct vm_child){ .pid = pid };
@@ -303,6 +324,8 @@ int vm_restart_worker(struct vm *vm, struct error *err)
 {
 	CLEANUP(fd_close) int link = -1;
 
+	if (vm_awaits_unit(vm))
+		return error_say(err, EAGAIN, "the worker's unit is not there");
 	/* QEMU makes no other socket for a vsock device, and a port may be listened at once. */
 	if (vm->launch->link != LAUNCH_LINK_VIRTIO_SERIAL)
 		return start_worker(vm, &link, err);
@@ -399,20 +422,63 @@ int vm_start(struct vm *vm, struct error *err)
 		r = privsep_finish(PRIVSEP_MONITOR, uid, vm->launch->seccomp_log, err);
 	if (r == 0)
 		r = keep_for_workers(vm, &links, err);
-	return r < 0 ? r : start_worker(vm, &links.agent_worker, err);
+	return r < 0 || has_unit(vm) ? r : start_worker(vm, &links.agent_worker, err);
+}
+
+static void note_end(struct vm_child *child, int status)
+{
+	if (child->ended)
+		return;
+	child->ended = true;
+	child->status = status;
+	child->ended_ms = deadline_now_ms();
 }
 
 void vm_reaped(struct vm *vm, pid_t pid, int status)
 {
-	for (size_t i = 0; i < VM_PROCESS_COUNT; i++) {
-		struct vm_child *child = &vm->children[i];
+	for (size_t i = 0; i < VM_PROCESS_COUNT; i++)
+		if (vm->children[i].pid == pid)
+			note_end(&vm->children[i], status);
+}
 
-		if (child->pid == pid && !child->ended) {
-			child->ended = true;
-			child->status = status;
-			child->ended_ms = deadline_now_ms();
-		}
+void vm_kill_worker(const struct vm *vm)
+{
+	if (vm->children[VM_WORKER].pid != 0)
+		kill(vm->children[VM_WORKER].pid, SIGKILL);
+	else if (vm->unit >= 0)
+		unit_link_stop(vm->unit);
+}
+
+bool vm_awaits_unit(const struct vm *vm)
+{
+	return has_unit(vm) && vm->unit < 0;
+}
+
+void vm_accept_unit(struct vm *vm)
+{
+	int connection = accept4(vm->fds[VM_FD_UNIT], NULL, NULL, SOCK_CLOEXEC);
+
+	if (connection < 0)
+		return;
+	vm->unit = connection;
+	log_info("the worker's unit is connected");
+}
+
+void vm_read_unit(struct vm *vm)
+{
+	int status = SIGKILL; /* what systemd does to the rest of a unit */
+	struct error err;
+
+	if (unit_link_read(vm->unit, &status, &err) < 0) {
+		log_warning("the worker's unit has ended", KV_ERR(&err));
+		fd_close(&vm->unit);
 	}
+	note_end(&vm->children[VM_WORKER], status);
+}
+
+void vm_give_up_worker(struct vm *vm)
+{
+	note_end(&vm->children[VM_WORKER], SIGKILL);
 }
 
 enum vm_process vm_first_ended(const struct vm *vm)

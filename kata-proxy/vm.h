@@ -25,6 +25,7 @@ enum vm_fd {
 	VM_FD_QMP,
 	VM_FD_CLIENTS,
 	VM_FD_MONITOR,
+	VM_FD_UNIT,
 	VM_FD_SLOT,
 	VM_FD_CAUSE,
 	VM_FD_OOM,
@@ -43,7 +44,7 @@ enum vm_fd {
 enum vm_process { VM_QEMU, VM_VIRTIOFSD, VM_WORKER, VM_PROCESS_COUNT };
 
 struct vm_child {
-	pid_t pid; /* 0: never started */
+	pid_t pid; /* 0: never started, or not our child */
 	bool ended;
 	int status; /* as waitpid(2), once ended */
 	int64_t ended_ms;
@@ -55,6 +56,7 @@ struct vm {
 	int self;                        /* the kata-proxy program */
 	int cause_pipe;                  /* tells the worker the cause of death; write end */
 	int park;                        /* the socket of park.h */
+	int unit;                        /* connection to the worker's unit, -1: none */
 	struct park_text said;           /* by the worker; from the guest */
 	unsigned notes;                  /* written */
 	uint8_t key[FRAME_KEY];          /* of every worker's HELLO */
@@ -76,15 +78,31 @@ int vm_take(struct vm *vm, struct msg_launch *launch, const int *fds, size_t cou
  * Starts virtiofsd and QEMU, gives up the monitor's own rights for good, starts the worker; then
  * what is left here is the slot's lock, the cause file, the socket for orders, and what a worker
  * needs. The caller stands in monitor_root_enter()'s root as root. On error the caller exits,
- * which ends what was started.
+ * which ends what was started. A worker that systemd keeps is left to vm_restart_worker().
  */
 int vm_start(struct vm *vm, struct error *err);
 
 /*
  * Starts another worker in place of one that has ended, with a connection to the agent's port of
- * its own and what the old one parked. -EAGAIN: QEMU does not take connections now; try later.
+ * its own and what the old one parked. -EAGAIN: QEMU does not take connections now, or the unit is
+ * not there yet; try later.
  */
 int vm_restart_worker(struct vm *vm, struct error *err);
+
+/* Kills the worker; its end is told as any is. */
+void vm_kill_worker(const struct vm *vm);
+
+/* Whether a unit is to start the worker, and is not connected. */
+bool vm_awaits_unit(const struct vm *vm);
+
+/* Takes the connection of the unit that was awaited. */
+void vm_accept_unit(struct vm *vm);
+
+/* Takes the unit's word that its worker ended; that of a unit which has ended will, by systemd. */
+void vm_read_unit(struct vm *vm);
+
+/* The worker did not come back: from now on its end is to blame. */
+void vm_give_up_worker(struct vm *vm);
 
 /* Takes what the worker wants kept; notes go to the cause file, but not any number of them. */
 void vm_take_parked(struct vm *vm);

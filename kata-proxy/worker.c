@@ -39,6 +39,7 @@ enum {
 };
 
 #define CID_OPTION "--vhost-vsock="
+#define SHIM_OPTION "--shim-uid="
 
 /* How Linux begins its last words, and what it says when it kills for want of memory. */
 #define PANIC "Kernel panic"
@@ -50,8 +51,10 @@ struct worker {
 	uv_loop_t loop;
 	struct proxy proxy;
 	struct vsock_link vsock;
-	bool is_vsock;          /* we are the guest's vsock device */
-	uint32_t cid;           /* 0, or the guest dials our port from there */
+	bool is_vsock; /* we are the guest's vsock device */
+	uint32_t cid;  /* 0, or the guest dials our port from there */
+	uid_t shim_uid;
+	bool in_unit;           /* its uid is none of the block */
 	struct vsock_port port; /* then */
 	uint8_t key[FRAME_KEY];
 	int parked[PARK_SLOTS];
@@ -71,12 +74,13 @@ struct worker {
 	uv_signal_t term;
 };
 
-void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1])
+void worker_args(const struct msg_launch *launch, bool foreign, char *args[WORKER_ARGS_MAX + 1])
 {
 	static char program[] = "kata-proxy", worker[] = "worker";
 	static char debug[] = "--debug", guest_debug[] = "--guest-debug";
 	static char seccomp_log[] = "--seccomp-log";
 	static char vsock[] = "--vhost-user-vsock", cid[sizeof(CID_OPTION) + 10];
+	static char shim[sizeof(SHIM_OPTION) + 10];
 	size_t n = 0;
 
 	args[n++] = program;
@@ -93,6 +97,10 @@ void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1
 	if (launch->link == LAUNCH_LINK_VHOST_VSOCK) {
 		snprintf(cid, sizeof(cid), CID_OPTION "%u", launch->cid);
 		args[n++] = cid;
+	}
+	if (foreign) {
+		snprintf(shim, sizeof(shim), SHIM_OPTION "%u", launch->uid_base + UID_SHIM);
+		args[n++] = shim;
 	}
 	args[n] = NULL;
 }
@@ -349,7 +357,14 @@ static const struct proxy_ops proxy_ops = {
 
 /* --- the start -------------------------------------------------------------------------------- */
 
-static int confine(struct error *err)
+static enum privsep_process row_of(const struct worker *w)
+{
+	if (w->in_unit)
+		return w->is_vsock ? PRIVSEP_WORKER_UNIT_VSOCK : PRIVSEP_WORKER_UNIT;
+	return w->is_vsock ? PRIVSEP_WORKER_VSOCK : PRIVSEP_WORKER;
+}
+
+static int confine(const struct worker *w, struct error *err)
 {
 	int r = privsep_begin(PRIVSEP_WORKER, err);
 
@@ -359,7 +374,7 @@ static int confine(struct error *err)
 	signal(SIGHUP, SIG_IGN);
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set(err, errno, "prctl");
-	return privsep_verify(getuid(), getgid(), err);
+	return privsep_verify(row_of(w), getuid(), getgid(), err);
 }
 
 static int open_outputs(struct worker *w, struct error *err)
@@ -429,8 +444,7 @@ static int start(struct worker *w, struct error *err)
 	w->cause_poll.data = w;
 	w->cause_timer.data = w;
 	w->term.data = w;
-	r = proxy_start(&w->proxy, &w->loop, WORKER_FD_CLIENTS, getuid() - UID_PROXY + UID_SHIM,
-			&proxy_ops, w, err);
+	r = proxy_start(&w->proxy, &w->loop, WORKER_FD_CLIENTS, w->shim_uid, &proxy_ops, w, err);
 	return r < 0 ? r : open_link(w, err);
 }
 
@@ -442,15 +456,15 @@ static bool flag(int argc, char *const args[], const char *name)
 	return false;
 }
 
-/* The guest's CID, 0 when none is given. */
-static uint32_t find_cid(int argc, char *const args[])
+/* The number of an option, 0 when it is not given. */
+static uint32_t find_number(int argc, char *const args[], const char *option)
 {
-	uint64_t cid = 0;
+	uint64_t number = 0;
 
 	for (int i = 1; i < argc; i++)
-		if (str_starts(args[i], CID_OPTION))
-			str_to_u64(args[i] + strlen(CID_OPTION), UINT32_MAX, &cid);
-	return (uint32_t)cid;
+		if (str_starts(args[i], option))
+			str_to_u64(args[i] + strlen(option), UINT32_MAX, &number);
+	return (uint32_t)number;
 }
 
 int worker_run(int argc, char *const args[])
@@ -464,16 +478,19 @@ int worker_run(int argc, char *const args[])
 	log_context(args[0], NULL, NULL);
 	w.guest_debug = flag(argc, args, "--guest-debug");
 	w.is_vsock = flag(argc, args, "--vhost-user-vsock");
-	w.cid = find_cid(argc, args);
+	w.cid = find_number(argc, args, CID_OPTION);
+	w.shim_uid = find_number(argc, args, SHIM_OPTION);
+	w.in_unit = w.shim_uid != 0;
+	if (!w.in_unit)
+		w.shim_uid = getuid() - UID_PROXY + UID_SHIM;
 	for (int i = 0; i < PARK_SLOTS; i++) /* before anything else can have these numbers */
 		w.parked[i] = given(WORKER_FD_PARKED + i);
-	r = confine(&err);
+	r = confine(&w, &err);
 	if (r == 0)
 		r = start(&w, &err);
 	/* libuv has opened all it ever opens; nothing of a peer's has been read. */
 	if (r == 0)
-		r = privsep_finish(w.is_vsock ? PRIVSEP_WORKER_VSOCK : PRIVSEP_WORKER, getuid(),
-				   flag(argc, args, "--seccomp-log"), &err);
+		r = privsep_finish(row_of(&w), getuid(), flag(argc, args, "--seccomp-log"), &err);
 	if (r < 0) {
 		log_error("the worker did not start", KV_ERR(&err));
 		return 1;

@@ -8,16 +8,21 @@
 #ifndef KATA_PROXY_WORKER_H
 #define KATA_PROXY_WORKER_H
 
+#include <stdbool.h>
+
 #include "common/privsep.h"
 #include "common/protocol.h"
 
 /* Behind the last number a worker's descriptor may have. */
 enum { WORKER_FD_COUNT = WORKER_FD_PARKED + PARK_SLOTS };
 
-enum { WORKER_ARGS_MAX = 8 };
+enum { WORKER_ARGS_MAX = 9 };
 
-/* Its argument vector for a VM: borrows from launch; args has WORKER_ARGS_MAX + 1 places. */
-void worker_args(const struct msg_launch *launch, char *args[WORKER_ARGS_MAX + 1]);
+/*
+ * Its argument vector for a VM: borrows from launch; args has WORKER_ARGS_MAX + 1 places. foreign:
+ * its uid is none of the VM's block.
+ */
+void worker_args(const struct msg_launch *launch, bool foreign, char *args[WORKER_ARGS_MAX + 1]);
 
 /*
  * Runs until the VM has ended or SIGTERM: the exit status, 0 when it ended orderly. args are what

@@ -18,6 +18,7 @@
 #include "kata-runtime/container.h"
 #include "kata-runtime/json.h"
 #include "kata-runtime/privs.h"
+#include "kata-runtime/sandbox.h"
 
 enum { EXCEEDED = 1, CHILDREN_MAX = 32 };
 
@@ -73,8 +74,8 @@ static int look_at(struct report *report, enum privsep_process process, pid_t pi
 	return 0;
 }
 
-/* Which row a child of the monitor's has: by the arguments that the monitor gave it. */
-static enum privsep_process recognise(pid_t pid)
+/* Which row a process that the monitor started has: by the arguments that it gave it. */
+static enum privsep_process recognise(pid_t pid, bool in_unit)
 {
 	static const char vsock[] = "--vhost-user-vsock";
 	CLEANUP(fd_close) int fd = -1;
@@ -86,18 +87,37 @@ static enum privsep_process recognise(pid_t pid)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? 0 : read(fd, command, sizeof(command) - 1);
 	command[n > 0 ? n : 0] = '\0';
-	if (str_eq(command, "kata-proxy"))
-		return memmem(command, (size_t)n, vsock, sizeof(vsock)) != NULL
-			       ? PRIVSEP_WORKER_VSOCK
-			       : PRIVSEP_WORKER;
+	if (str_eq(command, "kata-proxy")) {
+		bool is_vsock = memmem(command, (size_t)n, vsock, sizeof(vsock)) != NULL;
+
+		if (in_unit)
+			return is_vsock ? PRIVSEP_WORKER_UNIT_VSOCK : PRIVSEP_WORKER_UNIT;
+		return is_vsock ? PRIVSEP_WORKER_VSOCK : PRIVSEP_WORKER;
+	}
 	name = strrchr(command, '/');
 	return str_starts(name != NULL ? name + 1 : command, "virtiofsd") ? PRIVSEP_VIRTIOFSD
 									  : PRIVSEP_QEMU;
 }
 
+/* What systemd keeps of the sandbox, where it does. */
+static int look_at_unit(struct process_ref unit, void *userdata)
+{
+	struct report *report = userdata;
+	pid_t children[CHILDREN_MAX];
+	size_t count;
+	int r;
+
+	r = look_at(report, PRIVSEP_UNIT, unit.pid);
+	count = process_children(unit.pid, children, CHILDREN_MAX);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = look_at(report, recognise(children[i], true), children[i]);
+	return r;
+}
+
 static int look_at_vm(struct report *report, const struct state *state)
 {
 	pid_t children[CHILDREN_MAX], inner[CHILDREN_MAX];
+	char instance[SANDBOX_INSTANCE_LEN + 1];
 	size_t count, further;
 	int r;
 
@@ -106,14 +126,17 @@ static int look_at_vm(struct report *report, const struct state *state)
 	r = look_at(report, PRIVSEP_MONITOR, state->monitor.pid);
 	count = process_children(state->monitor.pid, children, CHILDREN_MAX);
 	for (size_t i = 0; r == 0 && i < count; i++) {
-		enum privsep_process process = recognise(children[i]);
+		enum privsep_process process = recognise(children[i], false);
 
 		further = process_children(children[i], inner, CHILDREN_MAX);
 		r = look_at(report, process, children[i]);
 		for (size_t k = 0; r == 0 && k < further; k++)
 			r = look_at(report, process, inner[k]);
 	}
-	return r;
+	if (r < 0)
+		return r;
+	snprintf(instance, sizeof(instance), "%.*s", SANDBOX_INSTANCE_LEN, state->sandbox);
+	return sandbox_each_process("unit", instance, look_at_unit, report);
 }
 
 static int look_at_ref(struct report *report, enum privsep_process process, struct process_ref ref)

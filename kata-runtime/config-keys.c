@@ -9,6 +9,7 @@ static const char *const agent_links[] = { "auto", "virtio-serial", "vhost-user-
 					   "vhost-vsock", NULL };
 static const char *const caches[] = { "none", "auto", "always", NULL };
 static const char *const shared_filesystems[] = { "virtio-fs", "virtio-fs-mknod", NULL };
+static const char *const launchers[] = { "monitor", "systemd", NULL };
 static const char *const uid_modes[] = { "private", "shared", NULL };
 static const char *const seccomp_actions[] = { "kill", "log", NULL };
 static const char *const models[] = { "tcfilter", "macvtap", "none", NULL };
@@ -191,6 +192,16 @@ const struct config_key config_keys[] = {
 	  .max = 1000,
 	  .meaning = "A worker that crashed is started again, this many times within 30 seconds; "
 		     "with one crash more the VM is stopped." },
+	{ .section = "proxy",
+	  .name = "launcher",
+	  .type = CONFIG_CHOICE,
+	  .offset = AT(proxy.launcher),
+	  .number = LAUNCHER_MONITOR,
+	  .choices = launchers,
+	  .meaning =
+		  "Who starts a VM's worker, which faces the guest. monitor: the VM's monitor, in "
+		  "the VM's own namespaces. systemd: the unit kata-proxy@SANDBOX.service, with "
+		  "a dynamic user, so that what may be set for a unit can be set for it." },
 	DEBUG(proxy, "Log kata-proxy's debug records."),
 	{ .section = "shim",
 	  .name = "path",

@@ -21,6 +21,7 @@ enum config_agent_link {
 	AGENT_LINK_VHOST_VSOCK
 };
 enum config_cache { VIRTIO_FS_CACHE_NONE, VIRTIO_FS_CACHE_AUTO, VIRTIO_FS_CACHE_ALWAYS };
+enum config_launcher { LAUNCHER_MONITOR, LAUNCHER_SYSTEMD };
 enum config_shared_fs { SHARED_FS_VIRTIO_FS, SHARED_FS_VIRTIO_FS_MKNOD };
 enum config_uid_mode { UID_MODE_PRIVATE, UID_MODE_SHARED };
 enum config_seccomp { SECCOMP_KILL, SECCOMP_LOG };
@@ -51,6 +52,7 @@ struct config {
 	struct {
 		char *path;
 		uint32_t worker_crashes; /* in 30 s, before the VM is given up */
+		uint32_t launcher;       /* enum config_launcher */
 		bool enable_debug;
 	} proxy;
 	struct {

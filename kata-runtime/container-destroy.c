@@ -3,7 +3,6 @@
  * by create for what it has begun. Every step may find its work done already, so that a delete that
  * was cut short is done again from the start.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -132,6 +131,15 @@ static int remove_departed(const struct store *store, const struct state *state,
 	return r < 0 ? r : store_remove(store, sandbox.id, sandbox.sid, &no_lock, err);
 }
 
+/* It ends by itself behind the monitor: what is gained is that nothing of it is left. */
+static void end_unit(const struct store *store, const char *sandbox, int64_t deadline)
+{
+	struct error err;
+
+	if (sandbox_stop_unit(store, sandbox, deadline, &err) < 0)
+		log_warning("systemd did not end the worker's unit", KV_ERR(&err));
+}
+
 static int end_vm(const struct store *store, const struct state *state, bool force,
 		  int64_t deadline, struct error *err)
 {
@@ -139,6 +147,8 @@ static int end_vm(const struct store *store, const struct state *state, bool for
 
 	container_kill_process(&state->netmon);
 	r = sandbox_kill(state, deadline, err);
+	if (r == 0)
+		end_unit(store, state->sandbox, deadline);
 	if (r == 0)
 		r = wait_end(&state->shim, deadline, err);
 	if (r == 0)
@@ -279,33 +289,6 @@ int container_destroy(const struct store *store, struct state *state, struct sto
 	return r < 0 ? r : store_remove(store, state->id, state->sid, lock, err);
 }
 
-/*
- * The monitor of a sandbox whose state cannot be read: its command line ends in the sid. Only
- * root could have made another process look so.
- */
-static void find_monitor(const char *sid, struct process_ref *ret)
-{
-	CLEANUP(dir_close) DIR *proc = opendir("/proc");
-	struct dirent *entry;
-
-	while (proc != NULL && (entry = readdir(proc)) != NULL) {
-		const char want[] = "kata-proxy\0monitor";
-		CLEANUP(fd_close) int fd = -1;
-		char path[300], text[128] = "";
-		uint64_t pid;
-
-		if (str_to_u64(entry->d_name, INT32_MAX, &pid) < 0)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || read(fd, text, sizeof(text) - 1) < (ssize_t)sizeof(want))
-			continue;
-		if (memcmp(text, want, sizeof(want)) == 0 && str_eq(text + sizeof(want), sid) &&
-		    process_start_time((pid_t)pid, &ret->start_ticks, NULL) == 0)
-			ret->pid = (pid_t)pid;
-	}
-}
-
 /* What a container without any usable record was given by default: its cgroups derive from sid. */
 static int guess_state(const struct store *store, const char *id, const char *sid,
 		       struct state *ret, struct error *err)
@@ -347,6 +330,15 @@ static void clean_networks(const struct wire_strings *saved, const char *sid)
 	}
 }
 
+/* One that only looks like it ends as well. */
+static int end_monitor(struct process_ref monitor, void *ret)
+{
+	container_kill_process(&monitor);
+	*(struct process_ref *)ret = monitor;
+	wait_end(&monitor, deadline_in_ms(DESTROY_MS), NULL);
+	return 0;
+}
+
 int container_destroy_unknown(const struct store *store, const char *id, const char *sid,
 			      struct store_lock *lock, struct error *err)
 {
@@ -360,6 +352,6 @@ int container_destroy_unknown(const struct store *store, const char *id, const c
 	}
 	if (r < 0)
 		return r;
-	find_monitor(state.sandbox, &state.monitor);
+	sandbox_each_process("monitor", state.sandbox, end_monitor, &state.monitor);
 	return container_destroy(store, &state, lock, true, err);
 }

@@ -30,10 +30,14 @@ static const struct {
 static const char *const sandbox_names[] = { "agent.sock", "share", NULL };
 static const char *const client_names[] = { "proxy.sock", "proc", NULL };
 static const char *const no_names[] = { NULL };
+/* Two are ours; the others systemd makes, most of them empty. */
+static const char *const unit_names[] = { "kata-proxy", "monitor", "dev", "etc", "proc", "root",
+					  "run",        "sys",     "tmp", "usr", "var",  NULL };
 static const char *const *const root_names[] = {
 	[ROOT_HOST] = NULL,           [ROOT_EMPTY] = no_names,
 	[ROOT_CLIENT] = client_names, [ROOT_SANDBOX] = sandbox_names,
 	[ROOT_QEMU] = no_names,       [ROOT_SHARE] = NULL,
+	[ROOT_UNIT] = unit_names,
 };
 
 static void add(struct json_object *list, const char *text)
@@ -95,7 +99,8 @@ static struct json_object *make_descriptors(enum privsep_process process)
 		json_object_object_add(o, number, json_object_new_string("any"));
 	}
 	add_numbers(o, row);
-	if (process == PRIVSEP_WORKER_VSOCK)
+	if (process == PRIVSEP_WORKER_VSOCK || process == PRIVSEP_WORKER_UNIT ||
+	    process == PRIVSEP_WORKER_UNIT_VSOCK)
 		add_numbers(o, privsep_row(PRIVSEP_WORKER)); /* it starts as that */
 	for (unsigned i = 0; i < KIND_COUNT; i++)
 		if ((row->holds & 1U << i) != 0)
@@ -137,11 +142,14 @@ struct json_object *privs_policy(enum privsep_process process)
 	struct json_object *o = json_object_new_object();
 	struct json_object *capabilities = json_object_new_array();
 	struct json_object *own = json_object_new_array();
-	bool filtered = row->filter != FILTER_NONE;
+	/* The list of a unit is systemd's to make of what the unit's file says. */
+	bool filtered = row->filter != FILTER_NONE || process == PRIVSEP_UNIT;
 	char user[16] = "mapped 0";
 
 	if (row->user == USER_HOST_ROOT)
 		snprintf(user, sizeof(user), "host 0");
+	else if (row->user == USER_DYNAMIC)
+		snprintf(user, sizeof(user), "dynamic");
 	else if (row->user != USER_MAPPED_ROOT)
 		snprintf(user, sizeof(user), "base+%d", row->user);
 	json_object_object_add(o, "user", json_object_new_string(user));
@@ -153,7 +161,9 @@ struct json_object *privs_policy(enum privsep_process process)
 	json_object_object_add(o, "no_new_privs", json_object_new_boolean(filtered));
 	json_object_object_add(o, "seccomp", json_object_new_boolean(filtered));
 	json_object_object_add(o, "syscalls",
-			       filtered ? json_object_new_int(count_syscalls(row->filter)) : NULL);
+			       row->filter != FILTER_NONE
+				       ? json_object_new_int(count_syscalls(row->filter))
+				       : NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++)
 		if ((row->namespaces & namespaces[i].flag) != 0)
 			add(own, namespaces[i].name);

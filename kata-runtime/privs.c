@@ -117,6 +117,8 @@ static void add_user(struct json_object *to, pid_t pid, const struct status *sta
 			 status->uid[2], status->gid[0], status->gid[1], status->gid[2]);
 	else if (uid >= uid_base && uid - uid_base < UID_BLOCK && uid_base > 0)
 		snprintf(text, sizeof(text), "base+%u", uid - uid_base);
+	else if (uid >= USER_DYNAMIC_FIRST && uid <= USER_DYNAMIC_LAST)
+		snprintf(text, sizeof(text), "dynamic");
 	else
 		snprintf(text, sizeof(text), "%s %u", is_mapped(pid) ? "mapped" : "host", uid);
 	add_text(to, "user", text);
@@ -129,6 +131,8 @@ static void add_groups(struct json_object *to, const struct status *status, uint
 	char *end, text[32];
 
 	for (unsigned long gid = strtoul(p, &end, 10); end != p; gid = strtoul(p = end, &end, 10)) {
+		if (gid == status->gid[0]) /* it has that anyhow */
+			continue;
 		if (uid_base > 0 && gid >= uid_base && gid - uid_base < UID_BLOCK)
 			snprintf(text, sizeof(text), "base+%lu", gid - uid_base);
 		else

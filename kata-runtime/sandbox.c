@@ -1,6 +1,7 @@
 /* A sandbox's processes from the outside: see sandbox.h. Runs in kata-runtime as root. */
 #include "kata-runtime/sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -29,11 +30,18 @@
 #include "kata-runtime/logs.h"
 #include "kata-runtime/qemu-args.h"
 #include "kata-runtime/spawn.h"
+#include "kata-runtime/systemd.h"
 #include "kata-runtime/tsc.h"
 #include "kata-runtime/virtiofsd-args.h"
 #include "kata-runtime/virtiofsd-probe.h"
 
-enum { ORDERLY_MS = 500 };
+/*
+ * In s/SID, and below the base: there links have the names of the units' instances, and root is an
+ * empty one, in which systemd makes what it mounts on.
+ */
+#define UNIT_DIR "unit"
+
+enum { ORDERLY_MS = 500, UNIT_NAME_SIZE = SID_SIZE + 32 };
 
 /* The descriptors of LAUNCH while they are collected. */
 struct cargo {
@@ -100,16 +108,66 @@ static int make_socket(const struct sandbox *s, const char *name, uid_t uid, gid
 	return steal_fd(&fd);
 }
 
-static int make_client_dir(const struct sandbox *s, struct error *err)
+/* s/SID/NAME, where those get who may not into the one above it. */
+static int make_dir(const struct sandbox *s, const char *name, struct error *err)
 {
 	char path[PATH_MAX];
-	int r = store_path(s->store, s->state->sid, "client", path, err);
+	int r = store_path(s->store, s->state->sid, name, path, err);
 
 	if (r < 0)
 		return r;
 	if (mkdir(path, 0711) < 0 && errno != EEXIST)
 		return error_set(err, errno, "make %s", path);
 	return 0;
+}
+
+/* The link by which a unit that knows its instance finds s/SID/unit. */
+static int unit_link(const struct store *store, const char *sid, char *path, struct error *err)
+{
+	return str_format(path, PATH_MAX, "%s/" UNIT_DIR "/%.*s", store->base, SANDBOX_INSTANCE_LEN,
+			  sid) < 0
+		       ? error_set(err, ENAMETOOLONG, "%s", store->base)
+		       : 0;
+}
+
+static int make_unit_link(const struct sandbox *s, struct error *err)
+{
+	static const char *const dirs[] = { UNIT_DIR, UNIT_DIR "/root" }; /* in this order */
+	char dir[PATH_MAX], link[PATH_MAX], to[SID_SIZE + 16];
+	ssize_t n;
+	int r = unit_link(s->store, s->state->sid, link, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		str_format(dir, sizeof(dir), "%s/%s", s->store->base, dirs[i]);
+		if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+			return error_set(err, errno, "make %s", dir);
+	}
+	str_format(to, sizeof(to), "../s/%s/" UNIT_DIR, s->state->sid);
+	/* One that leads elsewhere is of a sandbox that begins with the same digits. */
+	n = symlink(to, link) == 0 ? 0 : readlink(link, dir, sizeof(dir) - 1);
+	if (n < 0)
+		return error_set(err, errno, "make %s", link);
+	dir[n] = '\0';
+	return n == 0 || str_eq(dir, to) ? 0 : error_set(err, EEXIST, "make %s", link);
+}
+
+/* Where the worker's unit finds the monitor: its user is known to systemd only. */
+static int add_unit(const struct sandbox *s, struct cargo *cargo, struct error *err)
+{
+	int r;
+
+	if (s->config->proxy.launcher != LAUNCHER_SYSTEMD)
+		return 0;
+	if (!systemd_is_here(SYSTEMD_SOCKET))
+		return error_say(err, ENOTSUP, "proxy.launcher is \"systemd\", which is not there");
+	r = make_dir(s, UNIT_DIR, err);
+	if (r == 0)
+		r = make_unit_link(s, err);
+	return r < 0 ? r
+		     : cargo_add(cargo, LAUNCH_UNIT,
+				 make_socket(s, UNIT_DIR "/launch.sock", 0, 0, 0666, err));
 }
 
 static int make_cause(const struct sandbox *s, struct error *err)
@@ -137,7 +195,7 @@ static int add_oom(const struct sandbox *s, struct cargo *cargo)
 static int collect_sockets(struct sandbox *s, struct cargo *cargo, struct error *err)
 {
 	uid_t base = s->state->uid_base;
-	int r = make_client_dir(s, err);
+	int r = make_dir(s, "client", err);
 
 	if (r == 0)
 		r = cargo_add(cargo, LAUNCH_QMP, make_socket(s, "qmp.sock", 0, 0, 0600, err));
@@ -148,6 +206,8 @@ static int collect_sockets(struct sandbox *s, struct cargo *cargo, struct error 
 	if (r == 0)
 		r = cargo_add(cargo, LAUNCH_MONITOR,
 			      make_socket(s, "monitor.sock", 0, 0, 0600, err));
+	if (r == 0)
+		r = add_unit(s, cargo, err);
 	if (r == 0)
 		r = cargo_add(cargo, LAUNCH_SLOT, steal_fd(&s->slot));
 	if (r == 0)
@@ -374,6 +434,68 @@ static int launch(struct sandbox *s, struct msg_launch *message, struct cargo *c
 	return r < 0 ? error_prefix(err, "start the VM") : 0;
 }
 
+static void unit_name(const char *sid, char *name, size_t size)
+{
+	snprintf(name, size, "kata-proxy@%.*s.service", SANDBOX_INSTANCE_LEN, sid);
+}
+
+/* The worker, where systemd is to keep it; the monitor waits for that unit. */
+static int start_unit(const struct sandbox *s, int64_t deadline, struct error *err)
+{
+	char unit[UNIT_NAME_SIZE];
+
+	if (s->config->proxy.launcher != LAUNCHER_SYSTEMD)
+		return 0;
+	unit_name(s->state->sid, unit, sizeof(unit));
+	return systemd_start_unit(SYSTEMD_SOCKET, unit, deadline, err);
+}
+
+int sandbox_stop_unit(const struct store *store, const char *sid, int64_t deadline,
+		      struct error *err)
+{
+	char unit[UNIT_NAME_SIZE], path[PATH_MAX];
+	int r;
+
+	if (store_path(store, sid, UNIT_DIR, path, NULL) < 0 || access(path, F_OK) < 0)
+		return 0;
+	unit_name(sid, unit, sizeof(unit));
+	r = systemd_stop_unit(SYSTEMD_SOCKET, unit, deadline, err);
+	if (unit_link(store, sid, path, NULL) == 0)
+		unlink(path);
+	return r;
+}
+
+int sandbox_each_process(const char *role, const char *sid,
+			 int (*each)(struct process_ref process, void *userdata), void *userdata)
+{
+	CLEANUP(dir_close) DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	int r = 0;
+
+	while (r == 0 && proc != NULL && (entry = readdir(proc)) != NULL) {
+		CLEANUP(fd_close) int fd = -1;
+		char path[300], text[132] = ""; /* with room for three ends of strings */
+		const char *program, *is, *of;
+		struct process_ref ref;
+		uint64_t pid;
+
+		if (str_to_u64(entry->d_name, INT32_MAX, &pid) < 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || read(fd, text, sizeof(text) - 4) <= 0)
+			continue;
+		program = strrchr(text, '/') != NULL ? strrchr(text, '/') + 1 : text;
+		is = program + strlen(program) + 1;
+		of = is + strlen(is) + 1;
+		ref.pid = (pid_t)pid;
+		if (str_eq(program, "kata-proxy") && str_eq(is, role) && str_eq(of, sid) &&
+		    process_start_time(ref.pid, &ref.start_ticks, NULL) == 0)
+			r = each(ref, userdata);
+	}
+	return r;
+}
+
 int sandbox_start(struct sandbox *s, int64_t deadline, struct error *err)
 {
 	CLEANUP(cargo_fini) struct cargo cargo = { .count = 0 };
@@ -393,6 +515,8 @@ int sandbox_start(struct sandbox *s, int64_t deadline, struct error *err)
 		r = start_monitor(s, err);
 	if (r == 0)
 		r = launch(s, &message, &cargo, deadline, err);
+	if (r == 0)
+		r = start_unit(s, deadline, err);
 	if (r == 0)
 		log_debug("the VM's processes run", KV("monitor", s->state->monitor.pid));
 	return r;

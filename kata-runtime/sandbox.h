@@ -38,6 +38,23 @@ struct sandbox {
  */
 int sandbox_start(struct sandbox *sandbox, int64_t deadline, struct error *err);
 
+/*
+ * Has systemd end the unit of the VM's worker and waits for it, where there is one; it ends by
+ * itself behind the monitor.
+ */
+int sandbox_stop_unit(const struct store *store, const char *sid, int64_t deadline,
+		      struct error *err);
+
+/*
+ * Calls each for every process whose command line is that of a kata-proxy of the sandbox, ROLE
+ * SID, as long as it returns 0; the last result. Anybody can make a process look so.
+ */
+int sandbox_each_process(const char *role, const char *sid,
+			 int (*each)(struct process_ref process, void *userdata), void *userdata);
+
+/* A unit of a sandbox has so many of its id's digits as instance: a user is named by them. */
+enum { SANDBOX_INSTANCE_LEN = 30 };
+
 /* From now on it lives without us. */
 int sandbox_commit(struct sandbox *sandbox, int64_t deadline, struct error *err);
 

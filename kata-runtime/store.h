@@ -8,6 +8,8 @@
  *	s/SID/members/MID a further container of that VM, whose own directory is s/MID
  *	l/SID.lock        the container's lock: flock(2); holds the holder's pid
  *	l/SID.pod         the VM's lock: who comes, who goes, who ends it
+ *	unit/INSTANCE     link to s/SID/unit, the socket for its worker's unit, if it has one; and
+ *	                  unit/root, an empty root for all of them
  *	virtiofsd         which kind of virtiofsd this host has (virtiofsd-probe.h)
  *	ROOT/ID           symbolic link to s/SID; ROOT is --root, by default base/c
  *

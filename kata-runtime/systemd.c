@@ -1,6 +1,6 @@
 /*
- * Scopes of systemd: see systemd.h. Called by create and delete, as root, in kata-runtime itself;
- * the other end is the host's process 1. Each call is a connection of its own.
+ * Scopes and units of systemd: see systemd.h. Called by create and delete, as root, in kata-runtime
+ * itself; the other end is the host's process 1. Each call is a connection of its own.
  *
  * A job's end is a signal, JobRemoved, which systemd sends to its private connections without
  * being asked. It may come before the reply that names the job: sd-bus keeps it until we look.
@@ -390,6 +390,14 @@ int systemd_start_scope(const char *socket, const struct systemd_scope *scope, i
 		usleep(RETRY_US);
 	}
 	return r;
+}
+
+int systemd_start_unit(const char *socket, const char *unit, int64_t deadline, struct error *err)
+{
+	CLEANUP(bus_closep) sd_bus *bus = NULL;
+	int r = bus_open(socket, deadline, &bus, err);
+
+	return r < 0 ? r : call_unit(bus, "StartUnit", unit, "replace", deadline, err);
 }
 
 int systemd_stop_unit(const char *socket, const char *unit, int64_t deadline, struct error *err)

@@ -1,7 +1,8 @@
 /*
  * systemd as the keeper of cgroups: a container's processes become a transient scope, as
- * --systemd-cgroup asks for. Spoken to on its private socket, which only root reaches and which
- * needs no bus daemon, with libsystemd, which is loaded at the first call and not before.
+ * --systemd-cgroup asks for; and of workers, as proxy.launcher does. Spoken to on its private
+ * socket, which only root reaches and which needs no bus daemon, with libsystemd, which is loaded
+ * at the first call and not before.
  */
 #ifndef KATA_RUNTIME_SYSTEMD_H
 #define KATA_RUNTIME_SYSTEMD_H
@@ -34,6 +35,9 @@ struct systemd_scope {
  */
 int systemd_start_scope(const char *socket, const struct systemd_scope *scope, int64_t deadline,
 			struct error *err);
+
+/* Starts a unit that has a file, and returns when its job is done. */
+int systemd_start_unit(const char *socket, const char *unit, int64_t deadline, struct error *err);
 
 /* Ends a unit and waits for it. One that is gone already is no error. */
 int systemd_stop_unit(const char *socket, const char *unit, int64_t deadline, struct error *err);

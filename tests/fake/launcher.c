@@ -89,6 +89,7 @@ void launcher_start(struct launcher *l, bool pidns, int extra)
 	int pair[2];
 
 	*l = (struct launcher){ .dir = "/tmp/kata-launcher.XXXXXX",
+				.unit = -1,
 				.uid_base = 3000000 + (uid_t)getpid() % 200000 * UID_BLOCK };
 	cr_assert(mkdtemp(l->dir) != NULL && chmod(l->dir, 0711) == 0);
 	l->listen = listen_in(l->dir, "proxy.sock");
@@ -105,6 +106,11 @@ void launcher_start(struct launcher *l, bool pidns, int extra)
 		become_monitor(program, pair[1], l->logs[LOG_OF_PROXY], extra);
 	cr_assert(l->monitor > 0, "clone: %s", strerror(errno));
 	close(pair[1]);
+}
+
+void launcher_use_unit(struct launcher *l)
+{
+	l->unit = listen_in(l->dir, "launch.sock");
 }
 
 static int open_input(const char *path)
@@ -131,7 +137,7 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 		LAUNCH_QEMU,      LAUNCH_KERNEL,        LAUNCH_INITRD,    LAUNCH_QMP,
 		LAUNCH_CLIENTS,   LAUNCH_CAUSE,         LAUNCH_LOG_AGENT, LAUNCH_LOG_CONSOLE,
 		LAUNCH_LOG_QEMU,  LAUNCH_LOG_VIRTIOFSD, LAUNCH_MONITOR,   LAUNCH_OOM,
-		LAUNCH_VIRTIOFSD,
+		LAUNCH_VIRTIOFSD, LAUNCH_UNIT,
 	};
 	struct msg_launch_fd fd_names[ARRAY_SIZE(names)];
 	struct msg_launch launch = {
@@ -144,7 +150,6 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 		.qemu_args = { (char **)vm->qemu_args, count(vm->qemu_args) },
 		.virtiofsd_args = { (char **)vm->virtiofsd_args, count(vm->virtiofsd_args) },
 		.fds = fd_names,
-		.n_fds = vm->virtiofsd != NULL ? 13 : 12,
 	};
 	int fds[] = { open_input(vm->qemu),
 		      open_input(vm->kernel),
@@ -158,16 +163,22 @@ int launcher_launch(struct launcher *l, const struct launcher_vm *vm, struct err
 		      l->logs[LOG_OF_VIRTIOFSD],
 		      l->orders,
 		      l->oom,
-		      vm->virtiofsd != NULL ? open_input(vm->virtiofsd) : -1 };
-	int r;
+		      vm->virtiofsd != NULL ? open_input(vm->virtiofsd) : -1,
+		      l->unit };
+	int given[ARRAY_SIZE(names)], r;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		fd_names[i].name = (char *)names[i];
-	r = fdpass_send(l->control, MSG_LAUNCH, &launch, fds, launch.n_fds,
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (fds[i] < 0)
+			continue;
+		given[launch.n_fds] = fds[i];
+		fd_names[launch.n_fds++].name = (char *)names[i];
+	}
+	r = fdpass_send(l->control, MSG_LAUNCH, &launch, given, launch.n_fds,
 			deadline_in_ms(LAUNCHER_MS), err);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
 	fd_close(&fds[12]);
+	fd_close(&l->unit);
 	fd_close(&l->listen);
 	fd_close(&l->qmp);
 	fd_close(&l->orders);
@@ -208,14 +219,19 @@ pid_t launcher_child(const struct launcher *l, const char *argv0)
 	return 0;
 }
 
-int launcher_connect(const struct launcher *l)
+int launcher_connect_to(const struct launcher *l, const char *name)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/proxy.sock", l->dir);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", l->dir, name);
 	cr_assert(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
 	return fd;
+}
+
+int launcher_connect(const struct launcher *l)
+{
+	return launcher_connect_to(l, "proxy.sock");
 }
 
 int launcher_wait(struct launcher *l)
@@ -241,6 +257,8 @@ const char *launcher_read(int fd)
 
 void launcher_fini(struct launcher *l)
 {
+	static const char *const sockets[] = { "proxy.sock", "qmp.sock", "monitor.sock",
+					       "launch.sock" };
 	char path[128];
 
 	if (l->monitor > 0) {
@@ -252,13 +270,12 @@ void launcher_fini(struct launcher *l)
 	fd_close(&l->listen);
 	fd_close(&l->qmp);
 	fd_close(&l->orders);
+	fd_close(&l->unit);
 	for (int i = 0; i < LOG_OF_COUNT; i++)
 		fd_close(&l->logs[i]);
-	snprintf(path, sizeof(path), "%s/proxy.sock", l->dir);
-	unlink(path);
-	snprintf(path, sizeof(path), "%s/qmp.sock", l->dir);
-	unlink(path);
-	snprintf(path, sizeof(path), "%s/monitor.sock", l->dir);
-	unlink(path);
+	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
+		snprintf(path, sizeof(path), "%s/%s", l->dir, sockets[i]);
+		unlink(path);
+	}
 	rmdir(l->dir);
 }

@@ -30,8 +30,9 @@ struct launcher {
 	int control;
 	int cause, oom;
 	int logs[LOG_OF_COUNT];
-	char dir[64];            /* holds proxy.sock, qmp.sock and monitor.sock */
+	char dir[64];            /* holds proxy.sock, qmp.sock, monitor.sock, launch.sock */
 	int listen, qmp, orders; /* passed with LAUNCH; closed here then */
+	int unit;                /* the same, -1: the monitor starts the worker */
 };
 
 /* A capability that the monitor is started without; -1, as it is at first: none. */
@@ -54,6 +55,12 @@ const char *launcher_program(const char *path);
 
 /* Starts the monitor; pidns false: without the namespace it needs. extra descriptors are leaked. */
 void launcher_start(struct launcher *launcher, bool pidns, int extra);
+
+/* From now on the worker is a unit's, which connects to launch.sock. */
+void launcher_use_unit(struct launcher *launcher);
+
+/* Connects to one of its sockets: the descriptor. */
+int launcher_connect_to(const struct launcher *launcher, const char *name);
 
 /* Sends LAUNCH and waits for the answer: 0, or the error that came. */
 int launcher_launch(struct launcher *launcher, const struct launcher_vm *vm, struct error *err);

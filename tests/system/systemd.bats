@@ -157,6 +157,7 @@ property() {
 # install_unit NAME: a unit of ours, for this file's root, bundles and configuration.
 install_unit() {
 	sed "s|@bindir@/kata-runtime|$RUNTIME --kata-config $config --root $root|
+		s|@libexecdir@|${RUNTIME%/bin/*}/libexec|
 		s|/var/lib/kata-containers/bundles/|$work/|
 		s|^ReadWritePaths=.*|& $work|
 		s|^Type=oneshot|&\nStandardOutput=file:$work/$1.out\nStandardError=file:$work/$1.err|" "$top/systemd/$1.in" >"$work/$1"
@@ -220,6 +221,85 @@ unit_is() {
 	expect 0 runtime gc
 	[[ -e $work/hook ]]
 	expect 1 runtime state hooked
+}
+
+# unit_of ID: that of its worker.
+unit_of() {
+	local sid
+
+	sid=$(sandbox "$1") && echo "kata-proxy@${sid:0:30}.service"
+}
+
+# worker_of UNIT: the worker that it started.
+worker_of() {
+	local main
+
+	main=$(in_systemd systemctl show --property MainPID --value "$1") && [[ $main != 0 ]] &&
+		in_systemd pgrep -P "$main" -f '^kata-proxy worker '
+}
+
+# within_rights ID: no process of it exceeds its row.
+within_rights() {
+	runtime privs "$1" >"$work/privs" || { jq -c '.[] | [.process, .exceeds]' "$work/privs" && return 1; }
+}
+
+@test "proxy.launcher systemd: the worker is a unit's, comes again, and goes with its VM" {
+	local unit link killed users=()
+
+	vm_only
+	install_unit kata-proxy@.service
+	for link in virtio-serial vhost-user-vsock; do
+		jq -n --arg logs "$logs" --arg link "$link" '{ hypervisor: { agent_link: $link },
+			proxy: { launcher: "systemd", enable_debug: true },
+			runtime: { log_target: "file", log_dir: $logs } }' >"$work/by-unit.json"
+		config=$work/by-unit.json
+		bundle unit sleep 1000
+		runtime run --detach --bundle "$work/unit" unit </dev/null >"$work/unit/out" 2>&1 ||
+			{ cat "$work/unit/out" "$logs"/*/proxy.log && return 1; }
+		unit=$(unit_of unit)
+		same "$(property "$unit" ActiveState)" active
+		same "$(property "$unit" Slice)" kata.slice
+		expect 0 runtime exec unit echo through
+		same "$output" through
+		within_rights unit
+		same "$(jq '[.[] | select(.process | endswith("of a unit"))] | length' "$work/privs")" 1
+		# Killed while an exec waits; then the process that systemd started, and its worker with it.
+		runtime exec unit sh -c 'sleep 2; echo late' >"$work/unit/late" 3>&- &
+		killed=$(worker_of "$unit")
+		in_systemd kill -KILL "$killed"
+		wait $!
+		same "$(<"$work/unit/late")" late
+		not in_systemd kill -0 "$killed"
+		in_systemd systemctl kill --kill-who=main --signal=KILL "$unit"
+		expect 0 runtime exec unit echo again
+		same "$output" again
+		expect 0 runtime proxy-restart unit
+		expect 0 runtime exec unit echo 'once more'
+		within_rights unit
+		expect 0 runtime delete --force unit
+		same "$(property "$unit" ActiveState)" inactive
+		not in_systemd pgrep -f "^kata-proxy|/kata-proxy unit"
+	done
+	# Each has a user of its own.
+	for link in one other; do
+		bundle $link sleep 1000
+		runtime run --detach --bundle "$work/$link" $link </dev/null >"$work/$link/out" 2>&1
+		unit=$(unit_of $link)
+		users+=("$(in_systemd stat -c %u "/proc/$(property "$unit" MainPID)")")
+	done
+	[[ ${users[0]} != "${users[1]}" ]]
+	# Not stopped by hand only: what ends by itself leaves nothing either.
+	kill -KILL "$(monitor one)"
+	eventually 10 unit_is "$(unit_of one)" inactive
+	expect 0 runtime delete one
+	expect 0 runtime delete --force other
+	same "$(ls /run/kata-containers/unit)" root
+	# Without the unit's file nothing is made.
+	in_systemd rm /etc/systemd/system/kata-proxy@.service
+	in_systemd systemctl daemon-reload
+	expect 1 runtime run --detach --bundle "$work/unit" unit </dev/null
+	has "$stderr" "kata-proxy@"
+	expect 1 runtime state unit
 }
 
 podman_use() {

@@ -434,7 +434,7 @@ static int drop(void *data)
 
 	(void)data;
 	CHECK_DONE(privsep_drop(TEST_ID, TEST_ID + 5, groups, 2, &err));
-	CHECK_DONE(privsep_verify(TEST_ID, TEST_ID + 5, &err));
+	CHECK_DONE(privsep_verify(PRIVSEP_WORKER, TEST_ID, TEST_ID + 5, &err));
 	CHECK(getgroups(8, got) == 2 && got[0] == groups[0] && got[1] == groups[1]);
 	CHECK(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
 	CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
@@ -575,7 +575,7 @@ static int verify_left(void *data)
 
 	if (drop_but(left) != 0)
 		return 1;
-	r = privsep_verify(TEST_ID, TEST_ID, &err);
+	r = privsep_verify(PRIVSEP_WORKER, TEST_ID, TEST_ID, &err);
 	if (left == LEFT_NOTHING
 		    ? r == 0
 		    : r == -EPERM && err.num == EPERM && strstr(err.text, lefts[left].text) != NULL)
@@ -598,9 +598,9 @@ static int verify_other(void *data)
 
 	(void)data;
 	CHECK_DONE(privsep_drop(TEST_ID, TEST_ID, NULL, 0, &err));
-	CHECK(privsep_verify(TEST_ID + 1, TEST_ID, &err) == -EPERM);
-	CHECK(privsep_verify(TEST_ID, TEST_ID + 1, &err) == -EPERM);
-	CHECK(privsep_verify(0, 0, &err) == -EPERM);
+	CHECK(privsep_verify(PRIVSEP_WORKER, TEST_ID + 1, TEST_ID, &err) == -EPERM);
+	CHECK(privsep_verify(PRIVSEP_WORKER, TEST_ID, TEST_ID + 1, &err) == -EPERM);
+	CHECK(privsep_verify(PRIVSEP_WORKER, 0, 0, &err) == -EPERM);
 	return 0;
 }
 
@@ -609,7 +609,7 @@ static int verify_root(void *data)
 	struct error err = { 0 };
 
 	(void)data;
-	CHECK(privsep_verify(0, 0, &err) == -EPERM);
+	CHECK(privsep_verify(PRIVSEP_WORKER, 0, 0, &err) == -EPERM);
 	CHECK(str_starts(err.text, "uid is 0/0/0"));
 	return 0;
 }
