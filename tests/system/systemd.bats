@@ -196,7 +196,7 @@ unit_is() {
 	[[ -z $(ls "$root") ]]
 }
 
-@test "kata-gc.service, hardened as it is, removes the dead, and leaves who has hooks" {
+@test "kata-gc.service, confined as it is, removes the dead, and leaves who has hooks" {
 	local name unit=kata-gc.service
 
 	vm_only
