@@ -330,12 +330,10 @@ static void clean_networks(const struct wire_strings *saved, const char *sid)
 	}
 }
 
-/* One that only looks like it ends as well. */
-static int end_monitor(struct process_ref monitor, void *ret)
+/* Whether it has to end is to be found out: others may be in that VM. */
+static int note_monitor(struct process_ref monitor, void *ret)
 {
-	container_kill_process(&monitor);
 	*(struct process_ref *)ret = monitor;
-	wait_end(&monitor, deadline_in_ms(DESTROY_MS), NULL);
 	return 0;
 }
 
@@ -352,6 +350,6 @@ int container_destroy_unknown(const struct store *store, const char *id, const c
 	}
 	if (r < 0)
 		return r;
-	sandbox_each_process("monitor", state.sandbox, end_monitor, &state.monitor);
+	sandbox_each_process("monitor", state.sandbox, note_monitor, &state.monitor);
 	return container_destroy(store, &state, lock, true, err);
 }
