@@ -244,7 +244,7 @@ within_rights() {
 }
 
 @test "proxy.launcher systemd: the worker is a unit's, comes again, and goes with its VM" {
-	local unit link killed users=()
+	local unit link killed ms command users=()
 
 	vm_only
 	install_unit kata-proxy@.service
@@ -294,6 +294,18 @@ within_rights() {
 	expect 0 runtime delete one
 	expect 0 runtime delete --force other
 	same "$(ls /run/kata-containers/unit)" root
+	# Also of a create that was killed, wherever it was, whether its state is there or not.
+	runtime_command
+	inside
+	for ms in 050 080 120 300; do
+		timeout -s KILL 0.$ms "${docker_inside[@]}" "${command[@]}" --systemd-cgroup run --detach \
+			--bundle "$work/one" one </dev/null >"$work/one/out" 2>&1 3>&- || true
+		[[ $ms != 120 ]] || rm -f /run/kata-containers/s/*/{state,intent}.json
+		expect 0 runtime delete --force one
+		same "$(ls /run/kata-containers/unit)" root
+		same "$(in_systemd systemctl list-units --plain --no-legend 'kata-proxy@*')" ''
+		not in_systemd pgrep -f "^kata-proxy|/kata-proxy unit"
+	done
 	# Without the unit's file nothing is made.
 	in_systemd rm /etc/systemd/system/kata-proxy@.service
 	in_systemd systemctl daemon-reload
