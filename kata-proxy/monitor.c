@@ -234,6 +234,9 @@ static enum outcome replace_worker(struct monitor *m)
 
 	vm_cause_text(&m->vm, VM_WORKER, cause, sizeof(cause));
 	vm_take_parked(&m->vm);
+	/* Nobody would notice what the sanitizer that ended it had to say. */
+	if (SANITIZED && WIFEXITED(m->vm.children[VM_WORKER].status))
+		return DIED;
 	if (!crashes_note(&m->crashes, m->vm.launch->worker_crashes, deadline_now_ms())) {
 		m->gave_up = true;
 		return DIED;
