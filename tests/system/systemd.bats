@@ -154,13 +154,13 @@ property() {
 	docker_end
 }
 
-# install_unit NAME: a unit of ours, for this file's root, bundles and configuration.
+# install_unit NAME: the installed unit, for this file's root, bundles and configuration.
 install_unit() {
-	sed "s|@bindir@/kata-runtime|$RUNTIME --kata-config $config --root $root|
-		s|@libexecdir@|${RUNTIME%/bin/*}/libexec|
+	sed "s|=$RUNTIME |=$RUNTIME --kata-config $config --root $root |
 		s|/var/lib/kata-containers/bundles/|$work/|
 		s|^ReadWritePaths=.*|& $work|
-		s|^Type=oneshot|&\nStandardOutput=file:$work/$1.out\nStandardError=file:$work/$1.err|" "$top/systemd/$1.in" >"$work/$1"
+		s|^Type=oneshot|&\nStandardOutput=file:$work/$1.out\nStandardError=file:$work/$1.err|" \
+		"${RUNTIME%/bin/*}/lib/systemd/system/$1" >"$work/$1"
 	in_systemd cp "$work/$1" /etc/systemd/system/
 	expect 0 in_systemd systemctl daemon-reload
 }
