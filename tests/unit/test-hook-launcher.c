@@ -17,44 +17,11 @@
 #include "common/deadline.h"
 #include "common/filter.h"
 #include "common/str.h"
+#include "tests/unit/hook-bundle.h"
 
 #define SHELL(script) "{ \"path\": \"/bin/sh\", \"args\": [ \"sh\", \"-c\", \"" script "\" ] }"
 
-static char dir[] = "/tmp/test-hook-launcher.XXXXXX";
-
-static void setup(void)
-{
-	cr_assert_not_null(mkdtemp(dir));
-	cr_assert(chdir(dir) == 0);
-}
-
-static void teardown(void)
-{
-	char command[64];
-
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	cr_assert(chdir("/") == 0 && system(command) == 0);
-}
-
-TestSuite(hook_launcher, .init = setup, .fini = teardown);
-
-static struct spec *make_spec(const char *hooks)
-{
-	static const char format[] =
-		"{ \"ociVersion\": \"1.0.2\", \"root\": { \"path\": \"rootfs\" },"
-		"  \"process\": { \"cwd\": \"/\", \"args\": [ \"true\" ],"
-		"    \"user\": { \"uid\": 0, \"gid\": 0 } },"
-		"  \"linux\": { \"namespaces\": [ { \"type\": \"network\" } ] }, \"hooks\": %s }";
-	CLEANUP(freep) char *text = NULL;
-	struct spec *spec = NULL;
-	struct error err = { 0 };
-	int len = asprintf(&text, format, hooks);
-
-	cr_assert(len > 0);
-	cr_assert(spec_parse("config.json", dir, text, (size_t)len, &spec, &err) == 0, "%s",
-		  err.text);
-	return spec;
-}
+TestSuite(hook_launcher, .init = bundle_set_up, .fini = bundle_tear_down);
 
 static struct hook_launcher start(const struct spec *spec, enum spec_hook_kind first)
 {
@@ -67,21 +34,11 @@ static struct hook_launcher start(const struct spec *spec, enum spec_hook_kind f
 	return launcher;
 }
 
-static const char *read_text(const char *name)
-{
-	static char text[4096];
-	CLEANUP(fd_close) int fd = open(name, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-
-	text[n > 0 ? n : 0] = '\0';
-	return text;
-}
-
 Test(hook_launcher, none_without_hooks)
 {
-	CLEANUP(spec_freep) struct spec *nothing = make_spec("{}");
+	CLEANUP(spec_freep) struct spec *nothing = bundle_spec("{}");
 	CLEANUP(spec_freep)
-	struct spec *others = make_spec(
+	struct spec *others = bundle_spec(
 		"{ \"startContainer\": [" SHELL("true") "], \"prestart\": [" SHELL("true") "] }");
 	struct hook_launcher launcher = start(nothing, HOOK_PRESTART);
 
@@ -96,41 +53,41 @@ Test(hook_launcher, none_without_hooks)
 Test(hook_launcher, runs_in_order_up_to_the_first_failure)
 {
 	CLEANUP(spec_freep)
-	struct spec *spec = make_spec("{ \"prestart\": [" SHELL("echo 1 >>order") "," SHELL(
+	struct spec *spec = bundle_spec("{ \"prestart\": [" SHELL("echo 1 >>order") "," SHELL(
 		"echo 2 >>order; exit 3") "," SHELL("echo 3 >>order") "] }");
 	CLEANUP(hook_launcher_end) struct hook_launcher launcher = start(spec, HOOK_PRESTART);
 	struct error err = { 0 };
 
 	cr_expect(hook_launcher_run(&launcher, spec, HOOK_PRESTART, 1, &err) == -EIO);
-	cr_expect_str_eq(read_text("order"), "1\n2\n");
+	cr_expect_str_eq(bundle_text("order"), "1\n2\n");
 	cr_expect_str_eq(err.text, "hooks.prestart[1] /bin/sh: it exited with status 3");
 	/* of another kind nothing is run, and run_all goes on behind a failure */
 	hook_launcher_run_all(&launcher, spec, HOOK_POSTSTOP, 0);
 	hook_launcher_run_all(&launcher, spec, HOOK_PRESTART, 1);
-	cr_expect_str_eq(read_text("order"), "1\n2\n1\n2\n3\n");
+	cr_expect_str_eq(bundle_text("order"), "1\n2\n1\n2\n3\n");
 }
 
 Test(hook_launcher, tells_hooks_where_the_container_is)
 {
 	CLEANUP(spec_freep)
 	struct spec *spec =
-		make_spec("{ \"createRuntime\": [" SHELL("cat >1") "], \"poststart\": [" SHELL(
+		bundle_spec("{ \"createRuntime\": [" SHELL("cat >1") "], \"poststart\": [" SHELL(
 			"cat >2") "], \"poststop\": [" SHELL("cat >3") "] }");
 	CLEANUP(hook_launcher_end) struct hook_launcher launcher = start(spec, HOOK_PRESTART);
 
 	cr_assert(hook_launcher_run(&launcher, spec, HOOK_CREATE_RUNTIME, 4321, NULL) == 0);
-	cr_expect(strstr(read_text("1"),
+	cr_expect(strstr(bundle_text("1"),
 			 "\"id\":\"the-id\",\"status\":\"creating\",\"pid\":4321") != NULL);
 	cr_assert(hook_launcher_run(&launcher, spec, HOOK_POSTSTART, 4321, NULL) == 0);
-	cr_expect(strstr(read_text("2"), "\"status\":\"running\",\"pid\":4321") != NULL);
+	cr_expect(strstr(bundle_text("2"), "\"status\":\"running\",\"pid\":4321") != NULL);
 	cr_assert(hook_launcher_run(&launcher, spec, HOOK_POSTSTOP, 0, NULL) == 0);
-	cr_expect(strstr(read_text("3"), "\"status\":\"stopped\",\"bundle\"") != NULL);
+	cr_expect(strstr(bundle_text("3"), "\"status\":\"stopped\",\"bundle\"") != NULL);
 }
 
 /* The line of a process's status that name, with the end of the line before it, begins. */
 static void status_line(const char *path, const char *name, char *line, size_t size)
 {
-	const char *at = strstr(read_text(path), name);
+	const char *at = strstr(bundle_text(path), name);
 
 	cr_assert_not_null(at, "%s has no line%s", path, name);
 	snprintf(line, size, "%.*s", (int)strcspn(at + 1, "\n"), at + 1);
@@ -138,7 +95,7 @@ static void status_line(const char *path, const char *name, char *line, size_t s
 
 static const char *const given_up[] = { "\nCapBnd:", "\nSeccomp:", "\nNoNewPrivs:" };
 
-/* Has the hook run when this process can execute nothing any more. Its end leaves dir alone. */
+/* Has the hook run when this process can execute nothing any more. It ends without a word. */
 static void give_up_and_run(const struct spec *spec)
 {
 	struct hook_launcher launcher = HOOK_LAUNCHER_NONE;
@@ -152,7 +109,7 @@ static void give_up_and_run(const struct spec *spec)
 		r = hook_launcher_run(&launcher, spec, HOOK_POSTSTART, 1, &err);
 	if (r == 0)
 		r = dprintf(open("verb", O_WRONLY | O_CREAT | O_CLOEXEC, 0600), "%s",
-			    read_text("/proc/self/status"));
+			    bundle_text("/proc/self/status"));
 	fputs(err.text, stderr);
 	_exit(r > 0 ? 0 : 1);
 }
@@ -162,7 +119,7 @@ Test(hook_launcher, hooks_have_what_the_verb_gives_up)
 {
 	CLEANUP(spec_freep)
 	struct spec *spec =
-		make_spec("{ \"poststart\": [" SHELL("cat /proc/self/status >hook") "] }");
+		bundle_spec("{ \"poststart\": [" SHELL("cat /proc/self/status >hook") "] }");
 	char had[64], verb[64], hook[64];
 	pid_t pid = fork();
 	int status = -1;
@@ -182,7 +139,8 @@ Test(hook_launcher, hooks_have_what_the_verb_gives_up)
 
 Test(hook_launcher, has_one_descriptor)
 {
-	CLEANUP(spec_freep) struct spec *spec = make_spec("{ \"poststop\": [" SHELL("true") "] }");
+	CLEANUP(spec_freep)
+	struct spec *spec = bundle_spec("{ \"poststop\": [" SHELL("true") "] }");
 	CLEANUP(fd_close) int inherited = open("/dev/null", O_RDONLY);
 	CLEANUP(hook_launcher_end) struct hook_launcher launcher = { .socket = -1 };
 	int64_t late = deadline_in_ms(20000);
@@ -207,11 +165,13 @@ Test(hook_launcher, has_one_descriptor)
 /* Who owns the verb cannot have it execute what is not in config.json. */
 Test(hook_launcher, runs_nothing_else)
 {
-	CLEANUP(spec_freep) struct spec *spec = make_spec("{ \"poststop\": [" SHELL("true") "] }");
 	CLEANUP(spec_freep)
-	struct spec *more = make_spec("{ \"poststop\": [" SHELL("true") "," SHELL("touch x") "] }");
+	struct spec *spec = bundle_spec("{ \"poststop\": [" SHELL("true") "] }");
 	CLEANUP(spec_freep)
-	struct spec *other = make_spec("{ \"poststop\": [" SHELL("touch x") "] }");
+	struct spec *more =
+		bundle_spec("{ \"poststop\": [" SHELL("true") "," SHELL("touch x") "] }");
+	CLEANUP(spec_freep)
+	struct spec *other = bundle_spec("{ \"poststop\": [" SHELL("touch x") "] }");
 	struct hook_launcher launcher = start(spec, HOOK_POSTSTOP);
 	struct error err = { 0 };
 
@@ -232,18 +192,19 @@ Test(hook_launcher, signals_are_for_its_verb)
 {
 	CLEANUP(spec_freep)
 	struct spec *spec =
-		make_spec("{ \"poststop\": [" SHELL("grep SigBlk /proc/self/status >x") "] }");
+		bundle_spec("{ \"poststop\": [" SHELL("grep SigBlk /proc/self/status >x") "] }");
 	CLEANUP(hook_launcher_end) struct hook_launcher launcher = start(spec, HOOK_POSTSTOP);
 	struct error err = { 0 };
 
 	cr_assert(kill(launcher.pid, SIGINT) == 0 && kill(launcher.pid, SIGTERM) == 0);
 	cr_expect(hook_launcher_run(&launcher, spec, HOOK_POSTSTOP, 0, &err) == 0, "%s", err.text);
-	cr_expect_str_eq(read_text("x"), "SigBlk:\t0000000000000000\n");
+	cr_expect_str_eq(bundle_text("x"), "SigBlk:\t0000000000000000\n");
 }
 
 Test(hook_launcher, its_death_is_an_error)
 {
-	CLEANUP(spec_freep) struct spec *spec = make_spec("{ \"poststop\": [" SHELL("true") "] }");
+	CLEANUP(spec_freep)
+	struct spec *spec = bundle_spec("{ \"poststop\": [" SHELL("true") "] }");
 	CLEANUP(hook_launcher_end) struct hook_launcher launcher = start(spec, HOOK_POSTSTOP);
 	struct error err = { 0 };
 
@@ -254,7 +215,8 @@ Test(hook_launcher, its_death_is_an_error)
 
 Test(hook_launcher, ends_with_its_verb)
 {
-	CLEANUP(spec_freep) struct spec *spec = make_spec("{ \"poststop\": [" SHELL("true") "] }");
+	CLEANUP(spec_freep)
+	struct spec *spec = bundle_spec("{ \"poststop\": [" SHELL("true") "] }");
 	int64_t late = deadline_in_ms(20000);
 	int pipe_fds[2], status;
 	pid_t verb, launcher = 0;

@@ -15,29 +15,9 @@
 #include "common/cleanup.h"
 #include "common/deadline.h"
 #include "common/str.h"
+#include "tests/unit/hook-bundle.h"
 
-static char dir[] = "/tmp/test-hooks.XXXXXX";
 static const struct hooks_state creating = { .id = "the-id", .status = "creating", .pid = 4321 };
-
-/* A bundle in a directory of its own, with these hooks in its config.json. */
-static struct spec *make_spec(const char *hooks)
-{
-	static const char format[] =
-		"{ \"ociVersion\": \"1.0.2\", \"root\": { \"path\": \"rootfs\" },"
-		"  \"process\": { \"cwd\": \"/\", \"args\": [ \"true\" ],"
-		"    \"user\": { \"uid\": 0, \"gid\": 0 } },"
-		"  \"annotations\": { \"org.example/name\": \"a \\\"value\\\"\" },"
-		"  \"linux\": { \"namespaces\": [ { \"type\": \"network\" } ] }, \"hooks\": %s }";
-	CLEANUP(freep) char *text = NULL;
-	struct spec *spec = NULL;
-	struct error err = { 0 };
-	int len = asprintf(&text, format, hooks);
-
-	cr_assert(len > 0);
-	cr_assert(spec_parse("config.json", dir, text, (size_t)len, &spec, &err) == 0, "%s",
-		  err.text);
-	return spec;
-}
 
 /* One hook: a script for sh, with more of the hook's object behind it. */
 static struct spec *make_script(const char *kind, const char *script, const char *more)
@@ -48,21 +28,7 @@ static struct spec *make_script(const char *kind, const char *script, const char
 			   "{ \"%s\": [ { \"path\": \"/bin/sh\", \"args\": [ \"hook\", \"-c\", "
 			   "\"%s\" ]%s } ] }",
 			   kind, script, more) > 0);
-	return make_spec(text);
-}
-
-static void setup(void)
-{
-	cr_assert_not_null(mkdtemp(dir));
-	cr_assert(chdir(dir) == 0);
-}
-
-static void teardown(void)
-{
-	char command[64];
-
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	cr_assert(chdir("/") == 0 && system(command) == 0);
+	return bundle_spec(text);
 }
 
 static int run_first(const struct spec *spec, enum spec_hook_kind kind,
@@ -71,17 +37,7 @@ static int run_first(const struct spec *spec, enum spec_hook_kind kind,
 	return hooks_run_one(spec, kind, 0, state, err);
 }
 
-TestSuite(hooks, .init = setup, .fini = teardown);
-
-static const char *read_text(const char *name)
-{
-	static char text[4096];
-	CLEANUP(fd_close) int fd = open(name, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-
-	text[n > 0 ? n : 0] = '\0';
-	return text;
-}
+TestSuite(hooks, .init = bundle_set_up, .fini = bundle_tear_down);
 
 static const char *text_of(struct json_object *object, const char *key)
 {
@@ -91,7 +47,7 @@ static const char *text_of(struct json_object *object, const char *key)
 Test(hooks, state)
 {
 	const struct hooks_state stopped = { .id = "x", .status = "stopped" };
-	CLEANUP(spec_freep) struct spec *spec = make_spec("{}");
+	CLEANUP(spec_freep) struct spec *spec = bundle_spec("{}");
 	CLEANUP(freep) char *text = hooks_state_json(spec, &creating);
 	struct json_object *object = json_tokener_parse(text);
 
@@ -100,7 +56,7 @@ Test(hooks, state)
 	cr_expect_str_eq(text_of(object, "id"), "the-id");
 	cr_expect_str_eq(text_of(object, "status"), "creating");
 	cr_expect_eq(json_object_get_int(json_object_object_get(object, "pid")), 4321);
-	cr_expect_str_eq(text_of(object, "bundle"), dir);
+	cr_expect_str_eq(text_of(object, "bundle"), bundle_dir);
 	cr_expect_str_eq(text_of(json_object_object_get(object, "annotations"), "org.example/name"),
 			 "a \"value\"");
 	json_object_put(object);
@@ -122,10 +78,10 @@ Test(hooks, gets_the_state_and_the_bundle)
 	struct error err = { 0 };
 
 	cr_assert(run_first(spec, HOOK_PRESTART, &creating, &err) == 0, "%s", err.text);
-	cr_expect_str_eq(read_text("input"), state);
-	cr_expect(str_starts(read_text("place"), dir));
-	cr_expect(str_starts(read_text("name"), "/bin/sh") ||
-		  str_starts(read_text("name"), "hook"));
+	cr_expect_str_eq(bundle_text("input"), state);
+	cr_expect(str_starts(bundle_text("place"), bundle_dir));
+	cr_expect(str_starts(bundle_text("name"), "/bin/sh") ||
+		  str_starts(bundle_text("name"), "hook"));
 }
 
 Test(hooks, runs_where_the_bundle_is_gone)
@@ -137,7 +93,7 @@ Test(hooks, runs_where_the_bundle_is_gone)
 
 	spec->bundle[strlen(spec->bundle) - 1] = '-'; /* no name of mkdtemp()'s */
 	cr_assert(run_first(spec, HOOK_POSTSTOP, &stopped, &err) == 0, "%s", err.text);
-	cr_assert_str_eq(read_text("where"), "/\n");
+	cr_assert_str_eq(bundle_text("where"), "/\n");
 }
 
 Test(hooks, environment_is_its_own_or_ours)
@@ -149,8 +105,8 @@ Test(hooks, environment_is_its_own_or_ours)
 	setenv("OURS", "given", 1);
 	cr_expect(run_first(own, HOOK_POSTSTART, &creating, NULL) == 0);
 	cr_expect(run_first(ours, HOOK_POSTSTART, &creating, NULL) == 0);
-	cr_expect_str_eq(read_text("own"), "b-\n");
-	cr_expect_str_eq(read_text("ours"), "-given\n");
+	cr_expect_str_eq(bundle_text("own"), "b-\n");
+	cr_expect_str_eq(bundle_text("ours"), "-given\n");
 }
 
 Test(hooks, without_arguments_its_name_is_its_path)
@@ -161,11 +117,11 @@ Test(hooks, without_arguments_its_name_is_its_path)
 
 	cr_assert(dprintf(fd, "#!/bin/sh\necho $0 $# >called\n") > 0);
 	fd_close(&fd);
-	cr_assert(asprintf(&hooks, "{ \"createRuntime\": [ { \"path\": \"%s/script\" } ] }", dir) >
-		  0);
-	spec = make_spec(hooks);
+	cr_assert(asprintf(&hooks, "{ \"createRuntime\": [ { \"path\": \"%s/script\" } ] }",
+			   bundle_dir) > 0);
+	spec = bundle_spec(hooks);
 	cr_expect(run_first(spec, HOOK_CREATE_RUNTIME, &creating, NULL) == 0);
-	cr_expect(strstr(read_text("called"), "/script 0\n") != NULL);
+	cr_expect(strstr(bundle_text("called"), "/script 0\n") != NULL);
 }
 
 /* It inherits nothing but its three standard descriptors, no blocked and no ignored signals. */
@@ -186,10 +142,10 @@ Test(hooks, starts_clean)
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	cr_assert(run_first(spec, HOOK_PRESTART, &creating, NULL) == 0);
-	cr_expect_str_eq(read_text("fds"), "");
-	cr_expect_str_eq(read_text("signals"),
+	cr_expect_str_eq(bundle_text("fds"), "");
+	cr_expect_str_eq(bundle_text("signals"),
 			 "SigBlk:0000000000000000\nSigIgn:0000000000000000\n");
-	cr_expect(atoi(read_text("session")) != getsid(0));
+	cr_expect(atoi(bundle_text("session")) != getsid(0));
 }
 
 Test(hooks, failures_are_told)
@@ -229,9 +185,9 @@ Test(hooks, failures_are_told)
 Test(hooks, what_is_no_program_is_told)
 {
 	CLEANUP(spec_freep)
-	struct spec *missing = make_spec("{ \"prestart\": [ { \"path\": \"/no/such/hook\" } ] }");
+	struct spec *missing = bundle_spec("{ \"prestart\": [ { \"path\": \"/no/such/hook\" } ] }");
 	CLEANUP(spec_freep)
-	struct spec *directory = make_spec("{ \"prestart\": [ { \"path\": \"/tmp\" } ] }");
+	struct spec *directory = bundle_spec("{ \"prestart\": [ { \"path\": \"/tmp\" } ] }");
 	struct error err = { 0 };
 
 	cr_expect(run_first(missing, HOOK_PRESTART, &creating, &err) == -EIO);
@@ -254,13 +210,13 @@ Test(hooks, timeout)
 	cr_expect(run_first(spec, HOOK_PRESTART, &creating, &err) == -ETIMEDOUT);
 	cr_expect(strstr(err.text, "timeout of 1 s") != NULL, "%s", err.text);
 	cr_expect(deadline_left_ms(late) > 0);
-	child = atoi(read_text("pid"));
+	child = atoi(bundle_text("pid"));
 	cr_assert(child > 1);
 	for (gone = deadline_in_ms(20000); deadline_left_ms(gone) > 0; usleep(10000)) {
 		char path[64];
 
 		snprintf(path, sizeof(path), "/proc/%d/stat", child);
-		if (access(path, F_OK) < 0 || strstr(read_text(path), ") Z ") != NULL)
+		if (access(path, F_OK) < 0 || strstr(bundle_text(path), ") Z ") != NULL)
 			break;
 	}
 	cr_expect(deadline_left_ms(gone) > 0, "what the hook began is still there");
