@@ -176,17 +176,6 @@ static void load_kept_spec(const struct store *store, const struct state *state,
 		log_error("the container's hooks cannot be read", KV_ERR(&err));
 }
 
-/* The process for the hooks of the kind first and later ones: theirs, or one of our own. */
-static int use_launcher(const struct cli *cli, const struct spec *spec, const char *id,
-			enum spec_hook_kind first, struct hook_launcher **launcher,
-			struct hook_launcher *own, struct error *err)
-{
-	if (*launcher != NULL)
-		return 0;
-	*launcher = own;
-	return hook_launcher_start(own, cli->rights, spec, id, first, err);
-}
-
 /* How long START may take: the hooks of the container run first. */
 static int64_t start_ms(const struct spec *spec)
 {
@@ -243,7 +232,7 @@ static int start_locked(const struct cli *cli, const struct store *store, struct
 	CLEANUP(decoder_close) struct decoder decoder = DECODER_NONE;
 	CLEANUP(spec_freep) struct spec *spec = NULL;
 	struct msg_start start;
-	int r;
+	int r = 0;
 
 	switch (container_status(state)) {
 	case STATUS_CREATED:
@@ -257,7 +246,10 @@ static int start_locked(const struct cli *cli, const struct store *store, struct
 		return error_say(err, EINVAL, "cannot start a container that has stopped");
 	}
 	load_kept_spec(store, state, &spec);
-	r = use_launcher(cli, spec, state->id, HOOK_POSTSTART, &hooks, &own, err);
+	if (hooks == NULL) {
+		hooks = &own;
+		r = hook_launcher_start(&own, cli->rights, spec, state->id, HOOK_POSTSTART, err);
+	}
 	state->status = STATUS_STARTING;
 	if (r == 0)
 		r = store_write_state(store, state, err);
@@ -464,7 +456,8 @@ static int delete_locked(const struct cli *cli, const char *id, const struct sto
 				 id, container_status_name(&state));
 	load_kept_spec(store, &state, &spec);
 	if (hooks == NULL) {
-		r = use_launcher(cli, spec, id, HOOK_POSTSTOP, &hooks, &own, err);
+		hooks = &own;
+		r = hook_launcher_start(&own, cli->rights, spec, id, HOOK_POSTSTOP, err);
 		if (r == 0)
 			r = filter_load(FILTER_ASKER, cli->seccomp_log, err);
 	}

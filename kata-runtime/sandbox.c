@@ -122,7 +122,7 @@ static int make_dir(const struct sandbox *s, const char *name, struct error *err
 }
 
 /* The link by which a unit that knows its instance finds s/SID/unit. */
-static int unit_link(const struct store *store, const char *sid, char *path, struct error *err)
+static int instance_path(const struct store *store, const char *sid, char *path, struct error *err)
 {
 	return str_format(path, PATH_MAX, "%s/" UNIT_DIR "/%.*s", store->base, SANDBOX_INSTANCE_LEN,
 			  sid) < 0
@@ -135,7 +135,7 @@ static int make_unit_link(const struct sandbox *s, struct error *err)
 	static const char *const dirs[] = { UNIT_DIR, UNIT_DIR "/root" }; /* in this order */
 	char dir[PATH_MAX], link[PATH_MAX], to[SID_SIZE + 16];
 	ssize_t n;
-	int r = unit_link(s->store, s->state->sid, link, err);
+	int r = instance_path(s->store, s->state->sid, link, err);
 
 	if (r < 0)
 		return r;
@@ -460,7 +460,7 @@ int sandbox_stop_unit(const struct store *store, const char *sid, int64_t deadli
 		return 0;
 	unit_name(sid, unit, sizeof(unit));
 	r = systemd_stop_unit(SYSTEMD_SOCKET, unit, deadline, err);
-	if (unit_link(store, sid, path, NULL) == 0)
+	if (instance_path(store, sid, path, NULL) == 0)
 		unlink(path);
 	return r;
 }
