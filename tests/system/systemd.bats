@@ -31,8 +31,9 @@ begin_systemd() {
 		mount --bind -o ro /proc/sys /proc/sys
 		mount --bind /run /run
 		mkdir -p /run/systemd
-		for dir in /run/systemd /etc/systemd /lib/systemd/system /lib/systemd/system-generators; do
-			mount -t tmpfs -o mode=755 tmpfs $dir
+		for dir in /run/systemd /etc/systemd /usr/local/lib/systemd /lib/systemd/system \
+			/lib/systemd/system-generators; do
+			[ ! -d $dir ] || mount -t tmpfs -o mode=755 tmpfs $dir
 		done
 		mkdir -p /etc/systemd/system
 		for name in nothing sysinit basic shutdown umount; do
