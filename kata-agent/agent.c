@@ -58,6 +58,11 @@ static int greet(struct agent *agent, const struct frame *frame, struct error *e
 	if (r < 0)
 		return r;
 	channel_send(&agent->link, &answer, NULL, 0, buf_at(&payload), buf_len(&payload));
+	/*
+	 * The port may have told of the earlier host's end just before this one came. libuv makes
+	 * an end of such news behind what it reads, unless reading was stopped; on_flush() resumes.
+	 */
+	channel_pause(&agent->link);
 	clients_link_down(agent);
 	if (agent->clients != NULL)
 		uv_timer_start(&agent->lease, on_lease_over, AGENT_LEASE_MS, 0);
@@ -226,8 +231,10 @@ static void on_flush(uv_prepare_t *prepare)
 {
 	struct agent *agent = prepare->data;
 
-	if (agent->link_open)
-		channel_flush(&agent->link);
+	if (!agent->link_open)
+		return;
+	channel_flush(&agent->link);
+	channel_resume(&agent->link);
 }
 
 static void on_retry(uv_timer_t *timer)
