@@ -18,6 +18,7 @@
 #include "kata-runtime/container.h"
 #include "kata-runtime/json.h"
 #include "kata-runtime/privs.h"
+#include "kata-runtime/sandbox-process.h"
 #include "kata-runtime/sandbox.h"
 
 enum { EXCEEDED = 1, CHILDREN_MAX = 32 };

@@ -23,6 +23,7 @@
 #include "kata-runtime/container.h"
 #include "kata-runtime/network.h"
 #include "kata-runtime/pod.h"
+#include "kata-runtime/sandbox-process.h"
 #include "kata-runtime/sandbox.h"
 #include "kata-runtime/share.h"
 #include "kata-runtime/uids.h"
@@ -330,13 +331,6 @@ static void clean_networks(const struct wire_strings *saved, const char *sid)
 	}
 }
 
-/* Whether it has to end is to be found out: others may be in that VM. */
-static int note_monitor(struct process_ref monitor, void *ret)
-{
-	*(struct process_ref *)ret = monitor;
-	return 0;
-}
-
 int container_destroy_unknown(const struct store *store, const char *id, const char *sid,
 			      struct store_lock *lock, struct error *err)
 {
@@ -350,6 +344,7 @@ int container_destroy_unknown(const struct store *store, const char *id, const c
 	}
 	if (r < 0)
 		return r;
-	sandbox_each_process("monitor", state.sandbox, note_monitor, &state.monitor);
+	/* Whether it has to end is to be found out: others may be in that VM. */
+	sandbox_find_monitor(state.sandbox, &state.monitor);
 	return container_destroy(store, &state, lock, true, err);
 }

@@ -1,7 +1,6 @@
 /* A sandbox's processes from the outside: see sandbox.h. Runs in kata-runtime as root. */
 #include "kata-runtime/sandbox.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -462,37 +461,6 @@ int sandbox_stop_unit(const struct store *store, const char *sid, int64_t deadli
 	r = systemd_stop_unit(SYSTEMD_SOCKET, unit, deadline, err);
 	if (instance_path(store, sid, path, NULL) == 0)
 		unlink(path);
-	return r;
-}
-
-int sandbox_each_process(const char *role, const char *sid,
-			 int (*each)(struct process_ref process, void *userdata), void *userdata)
-{
-	CLEANUP(dir_close) DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	int r = 0;
-
-	while (r == 0 && proc != NULL && (entry = readdir(proc)) != NULL) {
-		CLEANUP(fd_close) int fd = -1;
-		char path[300], text[132] = ""; /* with room for three ends of strings */
-		const char *program, *is, *of;
-		struct process_ref ref;
-		uint64_t pid;
-
-		if (str_to_u64(entry->d_name, INT32_MAX, &pid) < 0)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || read(fd, text, sizeof(text) - 4) <= 0)
-			continue;
-		program = strrchr(text, '/') != NULL ? strrchr(text, '/') + 1 : text;
-		is = program + strlen(program) + 1;
-		of = is + strlen(is) + 1;
-		ref.pid = (pid_t)pid;
-		if (str_eq(program, "kata-proxy") && str_eq(is, role) && str_eq(of, sid) &&
-		    process_start_time(ref.pid, &ref.start_ticks, NULL) == 0)
-			r = each(ref, userdata);
-	}
 	return r;
 }
 

@@ -45,13 +45,6 @@ int sandbox_start(struct sandbox *sandbox, int64_t deadline, struct error *err);
 int sandbox_stop_unit(const struct store *store, const char *sid, int64_t deadline,
 		      struct error *err);
 
-/*
- * Calls each for every process whose command line is that of a kata-proxy of the sandbox, ROLE
- * SID, as long as it returns 0; the last result. Anybody can make a process look so.
- */
-int sandbox_each_process(const char *role, const char *sid,
-			 int (*each)(struct process_ref process, void *userdata), void *userdata);
-
 /* A unit of a sandbox has so many of its id's digits as instance: a user is named by them. */
 enum { SANDBOX_INSTANCE_LEN = 30 };
 
