@@ -32,8 +32,11 @@ void netlink_close(struct netlink *netlink)
 
 struct nlmsghdr *netlink_begin(struct netlink_request *request, uint16_t type, uint16_t flags)
 {
-	struct nlmsghdr *header = mnl_nlmsg_put_header(request->bytes);
+	struct nlmsghdr *header;
 
+	/* libmnl leaves what pads an attribute as it was, and the kernel gets it too. */
+	memset(request, 0, sizeof(*request));
+	header = mnl_nlmsg_put_header(request->bytes);
 	header->nlmsg_type = type;
 	header->nlmsg_flags = NLM_F_REQUEST | flags;
 	return header;
