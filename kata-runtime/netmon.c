@@ -362,9 +362,27 @@ static void follow(struct netmon *m)
 	}
 }
 
-int netmon_main(const char *sid)
+static struct netmon *netmon_new(void)
 {
 	struct netmon *m = calloc(1, sizeof(*m));
+
+	if (m != NULL)
+		m->decoder = (struct decoder)DECODER_NONE;
+	return m;
+}
+
+static void netmon_free(struct netmon **m)
+{
+	if (*m == NULL)
+		return;
+	decoder_close(&(*m)->decoder);
+	netlink_close(&(*m)->netlink);
+	free(*m);
+}
+
+int netmon_main(const char *sid)
+{
+	CLEANUP(netmon_free) struct netmon *m = netmon_new();
 	struct error err = { 0 };
 	int r;
 
@@ -376,7 +394,6 @@ int netmon_main(const char *sid)
 		  str_eq(variable("KATA_DEBUG"), "1") ? LOG_DEBUG : LOG_INFO);
 	log_context(sid, variable("KATA_CONTAINER"), NULL);
 	prctl(PR_SET_NAME, NETMON_NAME, 0, 0, 0);
-	m->decoder = (struct decoder)DECODER_NONE;
 	r = prepare(m, sid, &err);
 	/* Until it stands in state.json who we are nobody who cleans up would end us. */
 	if (r == 0)
@@ -395,7 +412,6 @@ int netmon_main(const char *sid)
 	close(NETMON_FD_CONTROL);
 	if (str_eq(variable("KATA_FOLLOW"), "1"))
 		follow(m);
-	decoder_close(&m->decoder);
 	return 0;
 }
 

@@ -150,7 +150,12 @@ static int prepare(struct shim_params *params, struct stdio *stdio, uv_loop_t *l
 	r = filter_load(FILTER_SHIM_START, seccomp_log, err);
 	if (r == 0)
 		r = loop_start(loop, err);
-	return r < 0 ? r : confine((uid_t)uid, seccomp_log, err);
+	if (r < 0)
+		return r;
+	r = confine((uid_t)uid, seccomp_log, err);
+	if (r < 0)
+		uv_loop_close(loop);
+	return r;
 }
 
 int main(int argc, char **argv)
@@ -176,6 +181,8 @@ int main(int argc, char **argv)
 		return SHIM_EXIT_FAILED;
 	}
 	r = receive_attach(&params, &err);
+	if (r < 0)
+		uv_loop_close(&loop);
 	if (r == -ENOTCONN)
 		return EXIT_UNDONE; /* the runtime took its work back */
 	if (r < 0) {
