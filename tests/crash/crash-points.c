@@ -3,13 +3,12 @@
  * create, start, exec, kill and delete; whatever the point, `delete --force` then succeeds within
  * two seconds and nothing is left. QEMU, virtiofsd and the agent are fake-vm, all else is real.
  *
- *	crash-points [--all] [VERB...]    a line of TAP for each verb and way
+ *	crash-points [--killed | --failing] [VERB...]    a line of TAP for each verb and way
  *	crash-points --sample N --config FILE --rootfs DIR [VERB...]
  *
- * Without --all: SIGKILL at every call that has an effect, since between two of them it makes no
- * difference, and at each call that may fail one error, in turn. With --all: SIGKILL at every call,
- * and each of the errors. --sample: $KATA_RUNTIME with real VMs, killed at N of the calls. Needs
- * root, and $KATA_BUILD for the fakes.
+ * SIGKILL at every call, and each of the errors at each call that may fail. --sample: $KATA_RUNTIME
+ * with real VMs, killed at N of the calls that have an effect. Needs root, and $KATA_BUILD for the
+ * fakes.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -29,7 +28,7 @@ enum { DELETE_MS = 2000, FAILURES_SHOWN = 5 };
 
 static struct {
 	struct stage stage;
-	bool all;
+	bool skip_killed, skip_failing;
 	unsigned sample;    /* points for each verb, with real VMs; 0: all, with fakes */
 	int64_t slowest_ms; /* delete --force */
 	unsigned tests, failures_here;
@@ -170,21 +169,21 @@ static void try_sample(const struct verb *verb)
 
 static void try_verb(const struct verb *verb)
 {
-	struct traced t = { .set = rig.all ? TRACED_ALL : TRACED_EFFECTS,
-			    .stdout_fd = rig.stage.log };
+	struct traced t = { .set = TRACED_ALL, .stdout_fd = rig.stage.log };
 	unsigned points = 0;
 
-	for (t.point = 1; try_point(verb, &t); t.point++)
+	for (t.point = 1; !rig.skip_killed && try_point(verb, &t); t.point++)
 		points++;
-	report(verb, "killed", points);
+	if (!rig.skip_killed)
+		report(verb, "killed", points);
+	if (rig.skip_failing)
+		return;
 	points = 0;
 	t.set = TRACED_FALLIBLE;
-	for (size_t turn = 0; turn < (rig.all ? ARRAY_SIZE(errors) : 1); turn++) {
-		t.errnum = errors[turn];
-		for (t.point = 1; try_point(verb, &t); t.point++) {
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		t.errnum = errors[i];
+		for (t.point = 1; try_point(verb, &t); t.point++)
 			points++;
-			t.errnum = errors[(turn + (rig.all ? 0 : points)) % ARRAY_SIZE(errors)];
-		}
 	}
 	report(verb, "failing", points);
 }
@@ -195,8 +194,10 @@ int main(int argc, char **argv)
 	bool named = false;
 
 	for (int i = 1; i < argc; i++) {
-		if (str_eq(argv[i], "--all"))
-			rig.all = true;
+		if (str_eq(argv[i], "--killed"))
+			rig.skip_failing = true;
+		else if (str_eq(argv[i], "--failing"))
+			rig.skip_killed = true;
 		else if (str_eq(argv[i], "--sample") && i + 1 < argc)
 			rig.sample = (unsigned)atoi(argv[++i]);
 		else if (str_eq(argv[i], "--config") && i + 1 < argc)
@@ -216,7 +217,9 @@ int main(int argc, char **argv)
 			for (int k = 1; k < argc; k++)
 				wanted = wanted || str_eq(argv[k], verbs[i].name);
 			if (wanted && pass == 0)
-				planned += rig.sample > 0 ? 1 : 2;
+				planned += rig.sample > 0 || rig.skip_killed || rig.skip_failing
+						   ? 1
+						   : 2;
 			else if (wanted && rig.sample > 0)
 				try_sample(&verbs[i]);
 			else if (wanted)
