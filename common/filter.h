@@ -11,8 +11,9 @@
 #include "common/error.h"
 
 /*
- * The calls of a sanitizer's own runtime library are no business of the table, nor are the files it
- * opens that of a root: such a build only logs what it else would refuse.
+ * The calls of a sanitizer's own runtime library, or of Valgrind (configure --enable-valgrind), are
+ * no business of the table, nor are the files it opens that of a root: such a build only logs what
+ * it else would refuse.
  */
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED true

@@ -101,7 +101,7 @@ task_stopped() {
 }
 
 monitors() {
-	pgrep -c -f '^kata-proxy monitor ' || true
+	pgrep -c -f '(^|/)kata-proxy monitor ' || true
 }
 
 # kubernetes' way, without its client: annotations say which container is of which pod.

@@ -89,6 +89,7 @@ has_caught() {
 @test "a signal to the pid that docker inspect tells reaches the container's process" {
 	local number pid
 
+	not_valgrind 'it ends by the signal that Valgrind keeps for itself'
 	in_vm -di --name catcher img sh -c "$catcher"
 	eventually 10 logs_have catcher ready
 	pid=$(of catcher .State.Pid)
@@ -237,6 +238,7 @@ detached() {
 # --- processes ------------------------------------------------------------------------------
 
 @test "docker top has host pids that look like the container's commands" {
+	not_valgrind 'they look like Valgrind then'
 	in_vm -d --name tops img sleep 1234
 	expect 0 docker exec -d tops sleep 5678
 	expect 0 docker top tops -o pid,args

@@ -3,7 +3,7 @@
 # KATA_RUNTIME. With KATA_TEST_RUNTIME=runc another one takes its place, which shows whether a test
 # asks for what every OCI runtime does; tests of what only a virtual machine has are skipped then.
 # tests/run does that with files that say "With runc too" in their first lines.
-# With KATA_TEST_LINK every container's agent is behind that link.
+# KATA_TEST_VALGRIND is set by tests/valgrind. With KATA_TEST_LINK every container's agent is behind that link.
 
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL=C.UTF-8
@@ -26,6 +26,10 @@ vcpus() {
 	list=$("$@" cat /sys/devices/system/cpu/possible </dev/null)
 	((${list##*[-,]} + 1 >= most)) || most=$((${list##*[-,]} + 1))
 	echo $((most < $(nproc) ? most : $(nproc)))
+}
+
+not_valgrind() {
+	[[ -z ${KATA_TEST_VALGRIND:-} ]] || skip "$1"
 }
 
 vm_only() {
@@ -156,7 +160,7 @@ sandbox() {
 }
 
 monitor() {
-	pgrep -f "^kata-proxy monitor $(sandbox "$1")\$"
+	pgrep -f "(^|/)kata-proxy monitor $(sandbox "$1")\$"
 }
 
 # process ID qemu|virtiofsd|worker
@@ -165,7 +169,7 @@ process() {
 
 	monitor=$(monitor "$1") || return
 	case $2 in
-	worker) pgrep -P "$monitor" -f '^kata-proxy worker ' ;;
+	worker) pgrep -P "$monitor" -f "(^|/)kata-proxy worker " ;;
 	*) pgrep -P "$monitor" "^$2" ;;
 	esac
 }

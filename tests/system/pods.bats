@@ -63,7 +63,7 @@ has_own_ipc() {
 }
 
 virtual_machines() {
-	pgrep -c -f '^kata-proxy monitor '
+	pgrep -c -f '(^|/)kata-proxy monitor '
 }
 
 @test "a pod's containers have one virtual machine, and their own files, limits and exit codes" {
@@ -355,8 +355,8 @@ holds_device() {
 
 # end_netmon: at once; prints nothing.
 end_netmon() {
-	kill -KILL "$(pgrep -o -f "^kata-netmon $(sandbox p1)\$")"
-	eventually 5 not pgrep -f '^kata-netmon '
+	kill -KILL "$(pgrep -o -f "(^kata-netmon|/kata-runtime) $(sandbox p1)\$")"
+	eventually 5 not pgrep -x kata-netmon
 }
 
 @test "a pod's network is followed again by the next container, also where /proc hides processes" {
@@ -379,7 +379,7 @@ end_netmon() {
 	eventually 20 eval 'runtime exec m1 ip addr show eth0 | grep -q 10.72.0.2/24'
 	expect 0 runtime delete --force m1
 	expect 0 runtime delete --force p1
-	eventually 5 not pgrep -f '^kata-netmon '
+	eventually 5 not pgrep -x kata-netmon
 }
 
 @test "a pod's network is followed also when its first container has gone" {
@@ -404,7 +404,7 @@ end_netmon() {
 		same "$(jq '.[] | select(.name == "eth0") | .inVM' <<<"$output")" true
 	fi
 	expect 0 runtime delete --force m1
-	eventually 5 not pgrep -f "^kata-netmon "
+	eventually 5 not pgrep -x kata-netmon
 	expect 0 nsenter "--net=/run/netns/$ns" tc qdisc show
 	has_not "$output" ingress
 	ip netns del "$ns"

@@ -305,6 +305,7 @@ inside_as_root() {
 }
 
 @test "the pid file's process looks like the container's command in ps" {
+	not_valgrind 'it looks like Valgrind then'
 	has "$(tr '\0' ' ' <"/proc/$(pid_of main)/cmdline")" 'sh -c trap "exit 3" TERM'
 }
 
