@@ -67,7 +67,7 @@ const struct filter_rule *filter_rules(enum filter filter);
 
 /*
  * Loads the row. log: what it lacks is written to the kernel's log and done, instead of killing; so
- * it is too in a program built with sanitizers, which make calls of their own.
+ * it is too in a program built with sanitizers or for Valgrind, which make calls of their own.
  */
 int filter_load(enum filter filter, bool log, struct error *err);
 

@@ -188,6 +188,14 @@ static void try_verb(const struct verb *verb)
 	report(verb, "failing", points);
 }
 
+static bool is_verb(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (str_eq(verbs[i].name, name))
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned planned = 0;
@@ -204,8 +212,10 @@ int main(int argc, char **argv)
 			rig.stage.installed_config = argv[++i];
 		else if (str_eq(argv[i], "--rootfs") && i + 1 < argc)
 			rig.stage.rootfs = argv[++i];
-		else
+		else if (is_verb(argv[i]))
 			named = true;
+		else
+			stage_die("there is no verb %s", argv[i]);
 	}
 	if ((rig.sample > 0) != (rig.stage.installed_config != NULL))
 		stage_die("--sample, --config and --rootfs belong together");

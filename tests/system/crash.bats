@@ -40,7 +40,8 @@ crash_worker() {
 	pid=$(process "$1" worker)
 	kill -s "${2:-KILL}" "$pid"
 	eventually 10 another_worker "$1" "$pid"
-	# It takes longer than clients wait for the agent when none of a hundred gets to its work.
+	# Under Valgrind it begins so late that else a hundred would be killed before one begins, and clients
+	# wait 15 s for the agent.
 	[[ -z ${KATA_TEST_VALGRIND:-} ]] || sleep 1
 }
 

@@ -3,7 +3,7 @@
 # KATA_RUNTIME. With KATA_TEST_RUNTIME=runc another one takes its place, which shows whether a test
 # asks for what every OCI runtime does; tests of what only a virtual machine has are skipped then.
 # tests/run does that with files that say "With runc too" in their first lines.
-# KATA_TEST_VALGRIND is set by tests/valgrind. With KATA_TEST_LINK every container's agent is behind that link.
+# With KATA_TEST_VALGRIND, which tests/valgrind sets, what cannot be under it is skipped. With KATA_TEST_LINK every container's agent is behind that link.
 
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL=C.UTF-8
