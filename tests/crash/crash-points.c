@@ -28,9 +28,9 @@ enum { DELETE_MS = 2000, FAILURES_SHOWN = 5 };
 
 static struct {
 	struct stage stage;
-	bool skip_killed, skip_failing;
-	unsigned sample;    /* points for each verb, with real VMs; 0: all, with fakes */
-	int64_t slowest_ms; /* delete --force */
+	bool killed, failing; /* what is done at each point: one of them or both */
+	unsigned sample;      /* points for each verb, with real VMs; 0: all, with fakes */
+	int64_t slowest_ms;   /* delete --force */
 	unsigned tests, failures_here;
 } rig;
 
@@ -167,25 +167,39 @@ static void try_sample(const struct verb *verb)
 	report(verb, "killed", rig.sample);
 }
 
-static void try_verb(const struct verb *verb)
+static void try_killed(const struct verb *verb)
 {
 	struct traced t = { .set = TRACED_ALL, .stdout_fd = rig.stage.log };
 	unsigned points = 0;
 
-	for (t.point = 1; !rig.skip_killed && try_point(verb, &t); t.point++)
+	for (t.point = 1; try_point(verb, &t); t.point++)
 		points++;
-	if (!rig.skip_killed)
-		report(verb, "killed", points);
-	if (rig.skip_failing)
-		return;
-	points = 0;
-	t.set = TRACED_FALLIBLE;
+	report(verb, "killed", points);
+}
+
+static void try_failing(const struct verb *verb)
+{
+	struct traced t = { .set = TRACED_FALLIBLE, .stdout_fd = rig.stage.log };
+	unsigned points = 0;
+
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
 		t.errnum = errors[i];
 		for (t.point = 1; try_point(verb, &t); t.point++)
 			points++;
 	}
 	report(verb, "failing", points);
+}
+
+static void try_verb(const struct verb *verb)
+{
+	if (rig.sample > 0) {
+		try_sample(verb);
+		return;
+	}
+	if (rig.killed)
+		try_killed(verb);
+	if (rig.failing)
+		try_failing(verb);
 }
 
 static bool is_verb(const char *name)
@@ -201,11 +215,12 @@ int main(int argc, char **argv)
 	unsigned planned = 0;
 	bool named = false;
 
+	rig.killed = rig.failing = true;
 	for (int i = 1; i < argc; i++) {
 		if (str_eq(argv[i], "--killed"))
-			rig.skip_failing = true;
+			rig.failing = false;
 		else if (str_eq(argv[i], "--failing"))
-			rig.skip_killed = true;
+			rig.killed = false;
 		else if (str_eq(argv[i], "--sample") && i + 1 < argc)
 			rig.sample = (unsigned)atoi(argv[++i]);
 		else if (str_eq(argv[i], "--config") && i + 1 < argc)
@@ -227,11 +242,7 @@ int main(int argc, char **argv)
 			for (int k = 1; k < argc; k++)
 				wanted = wanted || str_eq(argv[k], verbs[i].name);
 			if (wanted && pass == 0)
-				planned += rig.sample > 0 || rig.skip_killed || rig.skip_failing
-						   ? 1
-						   : 2;
-			else if (wanted && rig.sample > 0)
-				try_sample(&verbs[i]);
+				planned += rig.sample > 0 ? 1 : rig.killed + rig.failing;
 			else if (wanted)
 				try_verb(&verbs[i]);
 		}
