@@ -100,10 +100,6 @@ task_stopped() {
 	ctr_command task ls | grep -q "$1 .*STOPPED"
 }
 
-monitors() {
-	pgrep -c -f '(^|/)kata-proxy monitor ' || true
-}
-
 # kubernetes' way, without its client: annotations say which container is of which pod.
 @test "a pod's containers by CRI annotations have one machine" {
 	local -a member=(--annotation io.kubernetes.cri.container-type=container

@@ -3,7 +3,8 @@
 # KATA_RUNTIME. With KATA_TEST_RUNTIME=runc another one takes its place, which shows whether a test
 # asks for what every OCI runtime does; tests of what only a virtual machine has are skipped then.
 # tests/run does that with files that say "With runc too" in their first lines.
-# With KATA_TEST_VALGRIND, which tests/valgrind sets, what cannot be under it is skipped. With KATA_TEST_LINK every container's agent is behind that link.
+# With KATA_TEST_VALGRIND, which tests/valgrind sets, what cannot be under it is skipped.
+# With KATA_TEST_LINK every container's agent is behind that link.
 
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL=C.UTF-8
@@ -159,8 +160,19 @@ sandbox() {
 	jq -r .sandbox "$root/$1/state.json"
 }
 
+# Under Valgrind a command line is Valgrind's, with the program's path and arguments at its end.
 monitor() {
 	pgrep -f "(^|/)kata-proxy monitor $(sandbox "$1")\$"
+}
+
+# How many virtual machines this host has.
+monitors() {
+	pgrep -c -f '(^|/)kata-proxy monitor ' || true
+}
+
+# netmon ID: the first one, should its child live too.
+netmon() {
+	pgrep -o -f "(^kata-netmon|/kata-runtime) $(sandbox "$1")\$"
 }
 
 # process ID qemu|virtiofsd|worker

@@ -424,7 +424,7 @@ other_namespace() {
 	local pid
 
 	vm_only
-	pid=$(pgrep -f "(^kata-netmon|/kata-runtime) $(sandbox c)\$" | head -n 1)
+	pid=$(netmon c)
 	expect 0 awk '/^Cap/ { print $2 }' "/proc/$pid/status"
 	same "$output" "$(printf '%016x\n' 0 4096 4096 0 0)"
 	expect 0 awk '/^(Uid|Gid|NoNewPrivs):/ && $2 == 0' "/proc/$pid/status"

@@ -136,7 +136,7 @@ pod_run() {
 
 # The virtual machines of this host beyond those of other tests.
 machines() {
-	echo $(($(pgrep -c -f '(^|/)kata-proxy monitor ') - ${1:-0}))
+	echo $(($(monitors) - ${1:-0}))
 }
 
 @test "a pod is one virtual machine, and ends whole" {

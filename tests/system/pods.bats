@@ -62,10 +62,6 @@ has_own_ipc() {
 	[[ $(readlink "/proc/$1/ns/ipc") != "$(readlink /proc/self/ns/ipc)" ]]
 }
 
-virtual_machines() {
-	pgrep -c -f '(^|/)kata-proxy monitor '
-}
-
 @test "a pod's containers have one virtual machine, and their own files, limits and exit codes" {
 	first p1
 	bundle m1 true
@@ -82,7 +78,7 @@ virtual_machines() {
 	same "$(status_of m1)" running
 	eventually 10 grep -q mine "$work/files/m1"
 	eventually 10 eval '(($(wc -l <"$work/m1/out") >= 3))'
-	! has_vm || same "$(virtual_machines)" 1
+	! has_vm || same "$(monitors)" 1
 	! has_vm || same "$(<"$work/m1/out")" $'pod\nthere\n50331648'
 	expect 0 runtime exec m1 sh -c 'tr "\0" " " </proc/1/cmdline'
 	has "$output" 'sleep 1000'
@@ -237,7 +233,7 @@ holds_device() {
 	not test -d /sys/fs/cgroup/pod-tests/p1
 	# The id is free: a second machine, which has nothing to do with the first.
 	first p1
-	same "$(virtual_machines)" 2
+	same "$(monitors)" 2
 	not same "$(sandbox p1)" "$(sandbox m1)"
 	expect 0 runtime kill m1 TERM
 	same "$(exit_code m1)" 3
@@ -355,7 +351,7 @@ holds_device() {
 
 # end_netmon: at once; prints nothing.
 end_netmon() {
-	kill -KILL "$(pgrep -o -f "(^kata-netmon|/kata-runtime) $(sandbox p1)\$")"
+	kill -KILL "$(netmon p1)"
 	eventually 5 not pgrep -x kata-netmon
 }
 
